@@ -1,0 +1,56 @@
+"""Prune Hugging Face datasets: `import hf_prune` adds `.prune(method, keep=...)` to Dataset and DatasetDict.
+
+A method needs one file in `hf_prune.methods` and one line here. What pulls in torch or evaluate is imported when first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from hf_prune.attach import attach
+from hf_prune.attach import selection_of as selection_of
+from hf_prune.config import from_config as from_config
+from hf_prune.dataset import prune as prune
+from hf_prune.dynamics import TrainingDynamics as TrainingDynamics
+from hf_prune.errors import AlignmentError as AlignmentError
+from hf_prune.errors import ArgumentError as ArgumentError
+from hf_prune.errors import ArgumentTypeError as ArgumentTypeError
+from hf_prune.errors import HFPruneError as HFPruneError
+from hf_prune.errors import MissingExtraError as MissingExtraError
+from hf_prune.errors import MissingSignalError as MissingSignalError
+from hf_prune.groups import Groups as Groups
+from hf_prune.methods.aum import AUM as AUM
+from hf_prune.methods.base import Method as Method
+from hf_prune.methods.base import ScoreMethod as ScoreMethod
+from hf_prune.methods.d2 import D2 as D2
+from hf_prune.methods.drop import DRoP as DRoP
+from hf_prune.methods.drop import DRoPQuotas as DRoPQuotas
+from hf_prune.methods.el2n import EL2N as EL2N
+from hf_prune.methods.forgetting import Forgetting as Forgetting
+from hf_prune.methods.given_scores import GivenScores as GivenScores
+from hf_prune.methods.per_class import PerClass as PerClass
+from hf_prune.methods.random_ import Random as Random
+from hf_prune.quotas import EqualQuotas as EqualQuotas
+from hf_prune.quotas import ProportionalQuotas as ProportionalQuotas
+from hf_prune.quotas import Quotas as Quotas
+from hf_prune.selection import Selection as Selection
+from hf_prune.signals import Signals as Signals
+
+if TYPE_CHECKING:
+    from hf_prune import metrics as metrics
+    from hf_prune.callback import PruningTrainerCallback as PruningTrainerCallback
+
+__version__ = "0.1.0"
+
+attach()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "PruningTrainerCallback":
+        return importlib.import_module("hf_prune.callback").PruningTrainerCallback
+    if name == "metrics":
+        return importlib.import_module("hf_prune.metrics")
+    raise AttributeError(f"module 'hf_prune' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "PruningTrainerCallback", "metrics"})

@@ -1,0 +1,62 @@
+"""Checks of what a user passes: each returns plain Python values and names the argument when it refuses one."""
+
+import difflib
+import math
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+
+
+def whole_number(name: str, value: Any, *, at_least: int) -> int:
+    """`value` as an int that is `at_least` or more; bools and floats are refused."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise ArgumentTypeError(f"`{name}`: wanted a whole number, got {value!r}") from None
+    if number < at_least:
+        raise ArgumentError(f"`{name}`: wanted a whole number of at least {at_least}, got {number}")
+    return number
+
+
+def real_number(name: str, value: Any, *, at_least: float = -math.inf, below: float = math.inf) -> float:
+    """`value` as a finite float in [at_least, below); bools are refused."""
+    try:
+        if isinstance(value, bool | str):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(f"`{name}`: wanted a number, got {value!r}") from None
+    if not (math.isfinite(number) and at_least <= number < below):
+        raise ArgumentError(f"`{name}`: wanted a finite number in [{at_least}, {below}), got {number}")
+    return number
+
+
+def true_or_false(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ArgumentTypeError(f"`{name}`: wanted True or False, got {value!r}")
+    return value
+
+
+def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
+    """`value`, which must be one of `choices`; the error names the closest."""
+    choices = list(choices)
+    if not isinstance(value, str):
+        raise ArgumentTypeError(f"`{name}`: wanted one of {choices}, got {value!r}")
+    if value not in choices:
+        raise ArgumentError(f"`{name}`: wanted one of {choices}, got {value!r}.{did_you_mean(value, choices)}")
+    return value
+
+
+def instance_of(name: str, value: Any, kind: type, example: str) -> None:
+    if not isinstance(value, kind):
+        raise ArgumentTypeError(f"`{name}`: wanted a {kind.__name__} such as `{example}`, got {value!r}")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` Did you mean 'gamma'?`, or an empty string where nothing is close."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,109 @@
+"""Recording training dynamics under an unmodified Trainer, in the forward passes that it does anyway."""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from hf_prune.capture import IDS, LABELS, Tap, WithIds, example_signals, head_of
+from hf_prune.dynamics import SIGNALS, UNSEEN, TrainingDynamics
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+
+logger = logging.getLogger(__name__)
+
+EARLY = 0.2
+"""Share of the planned epochs after which the early features are taken."""
+
+
+class PruningTrainerCallback(TrainerCallback):  # type: ignore[misc]
+    """Records loss, probability of the true class, margin, correctness and EL2N of every example in every epoch.
+
+    Give it to any Trainer, `Trainer(..., callbacks=[recorder])`, and nothing else changes: no forward pass is added, and
+    weights and random numbers are those of a run without it. The values are those of the training forward passes, with
+    dropout and augmentation where the run has them. Evaluation is not recorded.
+
+    Works for single-label classification with logits of shape (batch, classes), in one process. Rows are positions in the
+    Trainer's train_dataset. Rows that an epoch didn't show are NaN.
+
+    Args:
+        features: also record the input of the classification head, at an early epoch (a fifth of the planned ones) and at
+            each row's last pass, for `embeddings`. True finds the last Linear layer with as many outputs as the model has
+            labels; a name, as in `model.named_modules()`, takes that module's input.
+
+    Memory: 20 bytes a row and epoch, and with features 8 bytes a row and dimension.
+
+    >>> from hf_prune import PruningTrainerCallback
+    >>> recorder = PruningTrainerCallback(features=True)
+    >>> # Trainer(model, args, train_dataset=ds, callbacks=[recorder]).train()
+    >>> # ds.prune("d2", keep=0.3, dynamics=recorder)
+    """
+
+    def __init__(self, *, features: bool | str = False) -> None:
+        if not isinstance(features, bool | str):
+            raise ArgumentTypeError(f"`features`: wanted True, False or the name of a module, got {features!r}")
+        self.features = features
+        self._tap: Tap | None = None
+        self._recording: _Recording | None = None
+
+    @property
+    def dynamics(self) -> TrainingDynamics:
+        """What was recorded of the last run, up to its last finished epoch."""
+        if self._recording is None or not self._recording.finished:
+            raise ArgumentError(
+                "`dynamics`: nothing is recorded yet: pass this callback to a Trainer, callbacks=[recorder], and train it "
+                "for at least one epoch"
+            )
+        return self._recording.dynamics()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._detach()  # a run that crashed, or is tried again with another batch size, never said that it ended
+        if args.world_size > 1 or args.n_gpu > 1:
+            raise ArgumentError(
+                f"PruningTrainerCallback records one process on one device; this run has {args.world_size} processes and "
+                f"{args.n_gpu} GPUs a process"
+            )
+        loader = kwargs["train_dataloader"]
+        # accelerate wraps the loader that fetches and collates; what is set on the wrapper never reaches it.
+        loader = getattr(loader, "base_dataloader", loader)
+        if not hasattr(loader.dataset, "__len__"):
+            raise ArgumentError(
+                "PruningTrainerCallback needs a train_dataset with rows that can be counted; this one is streaming: load it "
+                "without streaming=True"
+            )
+        epochs = math.ceil(state.num_train_epochs)
+        self._recording = _Recording(len(loader.dataset), epochs, first=int(state.epoch or 0))
+        head = head_of(kwargs["model"], self.features) if self.features else None
+        label_names = args.label_names or ["labels"]
+        self._tap = Tap(loader, kwargs["model"], label_names[0], head, self._recording.add)
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._running().begin_epoch()
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._running().end_epoch()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._detach()
+
+    def _running(self) -> "_Recording":
+        assert self._recording is not None, "the Trainer says when training begins before it says that an epoch does"
+        return self._recording
+
+    def _detach(self) -> None:
+        if self._tap is not None:
+            self._tap.close()
+            self._tap = None

@@ -1,0 +1,109 @@
+"""Frozen dataclasses that can be written as JSON and read back, nested ones too: what methods and quotas are."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
+
+from hf_prune.arguments import did_you_mean
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+
+_REGISTRY: dict[str, dict[str, type["Configurable"]]] = {}
+
+
+class Configurable:
+    """Base of methods and quotas: a named, frozen dataclass whose fields are all of its options.
+
+    A subclass with a `name` of its own is registered when its module is imported; `to_config` writes it as
+    `{<kind>: <name>, <option>: <value>, ...}`.
+    """
+
+    kind: ClassVar[str]
+    name: ClassVar[str]
+    reads: ClassVar[frozenset[str]] = frozenset()
+    """The signals that this class itself reads; `needs` adds those of the parts it is composed of."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in cls.__dict__:
+            _REGISTRY.setdefault(cls.kind, {})[cls.name] = cls
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Names of the signals that `select` or `weigh` will read."""
+        return self.reads.union(*(part.needs for part in self.parts().values()))
+
+    def parts(self) -> dict[str, "Configurable"]:
+        """The fields that hold methods or quotas."""
+        values = {field: getattr(self, field) for field in options_of(type(self))}
+        return {field: value for field, value in values.items() if isinstance(value, Configurable)}
+
+    def resolve(self, available: frozenset[str]) -> Self:
+        """The same with every choice made that depends on which signals there are; nothing is left to `select`."""
+        resolved = {field: part.resolve(available) for field, part in self.parts().items()}
+        return dataclasses.replace(self, **resolved) if resolved else self  # type: ignore[type-var]
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain JSON values only.
+
+        >>> import hf_prune
+        >>> hf_prune.PerClass(hf_prune.EL2N(epochs=(0, 5)), quotas="equal").to_config()["quotas"]
+        {'quotas': 'equal'}
+        """
+        return {self.kind: self.name} | {field: _plain(getattr(self, field)) for field in options_of(type(self))}
+
+
+def options_of(cls: type) -> tuple[str, ...]:
+    """Names of the options that a method or quotas class takes."""
+    return tuple(field.name for field in dataclasses.fields(cls))
+
+
+def registered(kind: str) -> dict[str, type[Configurable]]:
+    """Every class of a kind ("method" or "quotas") by name."""
+    return dict(_REGISTRY.get(kind, {}))
+
+
+def named(kind: str, name: str, options: Mapping[str, Any], *, known: Iterable[str] = ()) -> Any:
+    """The `kind` called `name`, made with `options`; what is unknown is refused with the closest match.
+
+    Args:
+        known: other words that the caller takes, so that a slip in one of them is recognised too.
+    """
+    classes = _REGISTRY.get(kind, {})
+    if name not in classes:
+        raise ArgumentError(f"unknown {kind} {name!r}.{did_you_mean(name, classes)} Available: {sorted(classes)}")
+    cls = classes[name]
+    taken = options_of(cls)
+    for option in options:
+        if option not in taken:
+            hint = did_you_mean(option, [*taken, *known])
+            raise ArgumentTypeError(f"{kind} {name!r} takes no option {option!r}.{hint} Its options: {list(taken)}")
+    return cls(**options)
+
+
+def from_config(config: Mapping[str, Any]) -> Any:
+    """The object that `to_config` described.
+
+    Raises:
+        ArgumentError: no such method, quotas or option, or a value that its class refuses.
+
+    >>> import hf_prune
+    >>> from_config({"method": "d2", "k": 5, "score": {"method": "aum"}}).score
+    AUM(prefer='easy', epochs=None)
+    """
+    kinds = [kind for kind in _REGISTRY if kind in config]
+    if len(kinds) != 1:
+        raise ArgumentError(f"config: wanted a mapping with one of the keys {sorted(_REGISTRY)}, got {dict(config)}")
+    options = {
+        key: from_config(value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if key != kinds[0]
+    }
+    return named(kinds[0], config[kinds[0]], options)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Configurable):
+        return value.to_config()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

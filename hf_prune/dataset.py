@@ -1,0 +1,165 @@
+"""`prune` for Dataset and DatasetDict: from what the user passes to signals, to the method, to the smaller dataset."""
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, overload
+
+import datasets
+import numpy as np
+from datasets import Dataset, DatasetDict
+
+from hf_prune.arguments import did_you_mean, whole_number
+from hf_prune.budget import resolve_keep
+from hf_prune.config import named
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.inputs import Inputs
+from hf_prune.methods.base import Method
+from hf_prune.methods.per_class import PerClass
+from hf_prune.selection import RECIPE, Selection, Source, Step
+
+_KEYWORDS = ("keep", "seed", "quotas", "by", "label_column", "scores", "embeddings", "dynamics", "recalls")
+_LIBRARIES = ("hf_prune", "numpy", "datasets", "faiss-cpu")
+_STREAMING = (
+    "a streaming dataset has no row count and can't be pruned; load it without streaming=True, or write the part that you "
+    "want with Dataset.from_generator"
+)
+
+
+@overload
+def prune(dataset: Dataset, method: str | Method, *, keep: float | int, **options: Any) -> Dataset: ...
+@overload
+def prune(
+    dataset: DatasetDict, method: str | Method, *, keep: float | int, split: str | Sequence[str] = "train", **options: Any
+) -> DatasetDict: ...
+def prune(
+    dataset: Any,
+    method: str | Method,
+    *,
+    keep: float | int,
+    seed: int = 0,
+    quotas: Any = None,
+    by: Any = None,
+    label_column: str | None = None,
+    scores: Any = None,
+    embeddings: Any = None,
+    dynamics: Any = None,
+    recalls: Any = None,
+    **options: Any,
+) -> Any:
+    """A smaller dataset: the rows of `dataset` that `method` keeps, in their order, with the record in `.selection`.
+
+    Only signals that the method needs are read; others may be passed and are ignored.
+
+    Args:
+        dataset: a Dataset of n rows, or a DatasetDict, of which the split "train" or those named by `split=` are pruned.
+        method: the name of a method ("random", "el2n", "d2", "drop", ...), or a method object.
+        keep: a count, or a fraction in (0, 1] that means `max(1, round(keep * n))` rows.
+        seed: for methods that draw at random, 0 to 2**64 - 1; the same seed keeps the same rows.
+        quotas: "proportional", "equal" or a Quotas object: run the method inside each group on its share of the budget.
+        by: the groups for quotas: a column's name or (n,) ints, strings or bools; the labels by default.
+        label_column: by default the only ClassLabel column, else `label`, else `labels`.
+        scores: (n,) difficulty of each row, higher = harder, or the name of a column of numbers.
+        embeddings: (n, d) floats, a column's name, or the callback that recorded features; by default those in `dynamics`.
+        dynamics: TrainingDynamics, the callback that recorded them, or the path of a saved file.
+        recalls: recall of each class on held-out data: a mapping, a sequence in class order, `trainer.predict(validation)`,
+            (predictions, references), or a list of these to average over seeds.
+        options: the method's own, where it is given by name.
+
+    Raises:
+        ArgumentError: also a ValueError: a value that can't be used, a signal that is missing, or rows that don't match.
+        ArgumentTypeError: also a TypeError: an argument of another type, or an unknown option.
+
+    >>> from datasets import Dataset
+    >>> coreset = prune(Dataset.from_dict({"x": range(100)}), "random", keep=0.3)
+    >>> len(coreset), coreset.selection.n
+    (30, 100)
+    """
+    if isinstance(dataset, DatasetDict):
+        given = {"seed": seed, "quotas": quotas, "by": by, "label_column": label_column, "scores": scores}
+        given |= {"embeddings": embeddings, "dynamics": dynamics, "recalls": recalls}
+        return _prune_splits(dataset, method, keep, options.pop("split", "train"), given | options)
+    _check_dataset(dataset)
+    inputs = Inputs(dataset, label_column, by, scores=scores, embeddings=embeddings, dynamics=dynamics, recalls=recalls)
+    chosen = _with_quotas(_named_method(method, options), quotas, by)
+    budget = resolve_keep(keep, len(dataset))
+    seed = whole_number("seed", seed, at_least=0)
+    if seed >= 2**64:
+        raise ArgumentError(f"`seed`: wanted a whole number below 2**64, got {seed}")
+
+    chosen = chosen.resolve(inputs.available)
+    selection = chosen.select(inputs.signals(chosen.needs, chosen), budget, seed)
+    keep = float(keep) if isinstance(keep, float | np.floating) else int(keep)
+    versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
+    details = selection.details
+    step = Step(chosen.to_config(), keep, seed, len(dataset), budget, inputs.record(), details, versions)
+    return _finish(dataset, replace(selection, steps=(step,)))
+
+
+def _prune_splits(dataset: DatasetDict, method: Any, keep: Any, split: Any, given: dict[str, Any]) -> DatasetDict:
+    splits = [split] if isinstance(split, str) else list(split)
+    for name in splits:
+        if name not in dataset:
+            hint = did_you_mean(str(name), dataset)
+            raise ArgumentError(f"`split`: no split {name!r}.{hint} This DatasetDict has {list(dataset)}; pass split=")
+    pruned = {name: prune(dataset[name], method, keep=keep, **given) for name in splits}
+    return DatasetDict({name: pruned.get(name, part) for name, part in dataset.items()})
+
+
+def _check_dataset(dataset: Any) -> None:
+    if isinstance(dataset, datasets.IterableDataset | datasets.IterableDatasetDict):
+        raise ArgumentTypeError(f"`dataset`: {_STREAMING}")
+    if not isinstance(dataset, Dataset):
+        raise ArgumentTypeError(f"`dataset`: wanted a datasets.Dataset or DatasetDict, got {type(dataset).__name__}")
+
+
+def _named_method(method: Any, options: dict[str, Any]) -> Method:
+    if isinstance(method, str):
+        found: Method = named("method", method, options, known=_KEYWORDS)
+        return found
+    if not isinstance(method, Method):
+        raise ArgumentTypeError(f'`method`: wanted a name such as "d2" or an object such as hf_prune.D2(), got {method!r}')
+    if options:
+        hint = did_you_mean(next(iter(options)), _KEYWORDS)
+        raise ArgumentTypeError(
+            f"unknown keywords {sorted(options)}.{hint} The method is an object, {method!r}: give its options there"
+        )
+    return method
+
+
+def _with_quotas(method: Method, quotas: Any, by: Any) -> Method:
+    """`quotas=` and `by=` turned into a PerClass around the method, unless the method shares out between groups itself."""
+    groups_itself = "groups" in method.needs
+    if quotas is None and (by is None or groups_itself):
+        return method
+    if groups_itself or isinstance(method, PerClass):
+        raise ArgumentError(
+            f"`quotas`, `by`: {method.name!r} already shares the budget out between groups; leave them out, or pass the "
+            "method that is to run inside each group"
+        )
+    return PerClass(method, "proportional" if quotas is None else quotas)  # type: ignore[arg-type]
+
+
+def _finish(dataset: Dataset, selection: Selection) -> Dataset:
+    """The kept rows, carrying a selection whose indices are positions in the first source of a chain."""
+    pruned = dataset.select(selection.indices)
+    earlier = getattr(dataset, "selection", None)
+    if earlier is not None:
+        selection = selection.after(earlier)
+    else:
+        selection = replace(selection, source=Source(len(dataset), _origin(dataset), dataset))
+    return selection.attach(pruned)
+
+
+def _origin(dataset: Dataset) -> dict[str, Any]:
+    """What is known of where a dataset comes from; `derived` holds the recipe if it was pruned and then transformed."""
+    info = dataset.info
+    _, found, recipe = (info.description or "").rpartition(RECIPE)
+    known = {
+        "dataset": info.dataset_name,
+        "config": info.config_name,
+        "split": None if dataset.split is None else str(dataset.split),
+        "fingerprint": dataset._fingerprint,
+        "derived": recipe.strip() if found else None,
+    }
+    return {name: value for name, value in known.items() if value is not None}

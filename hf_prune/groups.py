@@ -1,0 +1,101 @@
+"""Rows sorted into groups: the classes of a label column, or any other grouping that quotas are given to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Which group each row is in.
+
+    Attributes:
+        codes: (n,) int64, position in `values`; -1 for rows that are in no group.
+        values: the groups' own values, in ClassLabel order or sorted.
+        names: the same as text.
+    """
+
+    codes: NDArray[np.int64]
+    values: tuple[Any, ...]
+    names: tuple[str, ...]
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(groups,) int64 rows in each group, 0 for a class that no row has."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.values)).astype(np.int64)
+
+    def take(self, rows: NDArray[np.int64]) -> "Groups":
+        return Groups(self.codes[rows], self.values, self.names)
+
+    def rows(self) -> list[NDArray[np.int64]]:
+        """For each group its rows, ascending."""
+        order = np.argsort(self.codes, kind="stable")
+        edges = np.searchsorted(self.codes[order], np.arange(len(self.values) + 1))
+        return [order[start:stop] for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def encode(name: str, values: Any, class_names: Sequence[str] | None = None) -> Groups:
+    """Groups from a column or array of ints, strings or bools.
+
+    Args:
+        name: the column or argument, for messages.
+        values: (n,) Arrow array or anything that one can be made of.
+        class_names: names in ClassLabel order; the values are then positions in it.
+
+    Raises:
+        ArgumentError: nulls, or an int that is no class.
+        ArgumentTypeError: floats or anything else that groups can't be made of.
+    """
+    array = _arrow(name, values)
+    if array.null_count:
+        row = int(np.flatnonzero(~array.is_valid().to_numpy(zero_copy_only=False))[0])
+        raise ArgumentError(f"`{name}`: row {row} is null (of {array.null_count} nulls); every row needs a group")
+    if class_names is not None:
+        return _from_class_label(name, array, tuple(class_names))
+    array = array.dictionary_encode()
+    found = array.dictionary.to_pylist()
+    order = sorted(range(len(found)), key=found.__getitem__)
+    position = np.empty(len(found), dtype=np.int64)
+    position[order] = np.arange(len(found))
+    ordered = tuple(found[i] for i in order)
+    return Groups(position[array.indices.to_numpy()], ordered, tuple(str(value) for value in ordered))
+
+
+def _arrow(name: str, values: Any) -> Any:
+    wanted = f"`{name}`: wanted one int, string or bool for each row"
+    try:
+        array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise ArgumentTypeError(f"{wanted}, got {type(values).__name__} ({error})") from error
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    kind = array.type
+    if pa.types.is_floating(kind):
+        raise ArgumentTypeError(f"{wanted}, got floats ({kind}); cast them first, as in labels.astype(int)")
+    if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind) or _is_text(kind)):
+        raise ArgumentTypeError(f"{wanted}, got {kind}")
+    return array
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _from_class_label(name: str, array: Any, class_names: tuple[str, ...]) -> Groups:
+    codes = pc.cast(array, pa.int64()).to_numpy()
+    outside = np.flatnonzero((codes < 0) | (codes >= len(class_names)))
+    if len(outside):
+        raise ArgumentError(
+            f"`{name}`: row {outside[0]} has label {codes[outside[0]]}, which is none of the {len(class_names)} classes; "
+            f"drop unlabelled rows first, as in ds.filter(lambda row: row[{name!r}] >= 0)"
+        )
+    return Groups(codes, tuple(range(len(class_names))), class_names)

@@ -1,0 +1,219 @@
+"""From what a user passes to `prune` to the signals that a method reads; what no method needs is never touched."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import ClassLabel, Dataset
+from numpy.typing import NDArray
+
+from hf_prune.arguments import did_you_mean
+from hf_prune.dynamics import TrainingDynamics, checked_dynamics
+from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError, MissingSignalError
+from hf_prune.groups import Groups, encode
+from hf_prune.signals import COLUMN, Signals, how_to_give
+
+VALUES_AT_A_TIME = 2**23
+
+
+class Inputs:
+    """What was passed for one dataset. Nothing is read before `signals` asks for it.
+
+    Args:
+        dataset: the rows that everything must be aligned with.
+        label_column: as in `prune`.
+        by: as in `prune`.
+        given: `scores`, `embeddings`, `dynamics` and `recalls` as in `prune`, None where not passed.
+    """
+
+    def __init__(self, dataset: Dataset, label_column: str | None, by: Any, **given: Any) -> None:
+        self._dataset = dataset
+        self._by = by
+        self._passed = {name: value for name, value in given.items() if value is not None}
+        self._record: dict[str, Any] = {}
+        if label_column is not None:
+            _check_column(dataset, "label_column", label_column)
+        self._label_column = label_column or _default_label_column(dataset)
+
+    @property
+    def available(self) -> frozenset[str]:
+        """Names of the signals that can be read, as far as can be said without opening any."""
+        names = {*self._passed, *(COLUMN + column for column in self._dataset.column_names)}
+        if self._label_column is not None:
+            names |= {"labels", "groups"}
+        if self._by is not None:
+            names.add("groups")
+        return frozenset(names)
+
+    def signals(self, needs: frozenset[str], method: Any) -> Signals:
+        """Those that `method` needs, checked.
+
+        Raises:
+            MissingSignalError: some were not passed; the message says how to give them.
+        """
+        has_features = "embeddings" in needs and "dynamics" in self._passed and self._dynamics.features
+        available = self.available | ({"embeddings"} if has_features else frozenset())
+        if missing := sorted(needs - available):
+            ways = "; ".join(f"{name}: {how_to_give(name)}" for name in missing)
+            there = ", ".join(sorted(name for name in available if not name.startswith(COLUMN))) or "none"
+            raise MissingSignalError(f"{method!r} needs {', '.join(missing)}. To give {ways}. Available: {there}")
+        return Signals(len(self._dataset), {name: self._read(name) for name in sorted(needs)})
+
+    def record(self) -> dict[str, Any]:
+        """What was read, as JSON values."""
+        return dict(self._record)
+
+    def _read(self, name: str) -> Any:
+        if name.startswith(COLUMN):
+            return self._column_groups(name.removeprefix(COLUMN))
+        return getattr(self, f"_{name}")
+
+    @cached_property
+    def _labels(self) -> Groups:
+        if self._label_column is None:
+            raise MissingSignalError(
+                f"no label column in {self._dataset.column_names}: wanted one ClassLabel column, `label` or `labels`; "
+                f"{how_to_give('labels')}"
+            )
+        self._record["labels"] = {"column": self._label_column}
+        return self._column_groups(self._label_column)
+
+    @cached_property
+    def _groups(self) -> Groups:
+        if self._by is None:
+            return self._labels
+        if isinstance(self._by, str):
+            _check_column(self._dataset, "by", self._by)
+            self._record["groups"] = {"column": self._by}
+            return self._column_groups(self._by)
+        groups = encode("by", self._by)
+        self._check_length("by", len(groups.codes))
+        self._record["groups"] = {"array": list(groups.names)}
+        return groups
+
+    @cached_property
+    def _scores(self) -> NDArray[np.float64]:
+        scores = self._array("scores", self._passed["scores"], 1).astype(np.float64)
+        self._record["scores"] = {"column": self._passed["scores"]} if isinstance(self._passed["scores"], str) else {}
+        return scores
+
+    @cached_property
+    def _embeddings(self) -> NDArray[Any]:
+        value, origin = self._passed.get("embeddings"), "array"
+        if isinstance(value, str):
+            origin = f"column {value}"
+        elif value is None or hasattr(value, "dynamics") or isinstance(value, TrainingDynamics):
+            origin = "features of the last recorded epoch"
+            value = self._features(value)
+        array = self._array("embeddings", value, 2)
+        self._record["embeddings"] = {"from": origin, "shape": list(array.shape), "dtype": str(array.dtype)}
+        return array
+
+    def _features(self, recorder: Any) -> NDArray[np.float32]:
+        dynamics = self._dynamics if recorder is None else self._checked(recorder)
+        if "last" not in dynamics.features:
+            raise MissingSignalError(f"`embeddings`: these dynamics hold no features; {how_to_give('embeddings')}")
+        return dynamics.features["last"]
+
+    @cached_property
+    def _dynamics(self) -> TrainingDynamics:
+        dynamics = self._checked(self._passed["dynamics"])
+        self._record["dynamics"] = {"epochs": dynamics.epochs, "rows": len(dynamics), "coverage": dynamics.coverage}
+        return dynamics
+
+    def _checked(self, value: Any) -> TrainingDynamics:
+        dynamics = checked_dynamics(value)
+        if self._label_column is None:
+            raise AlignmentError(
+                "`dynamics`: can't check that they describe these rows without the labels that were trained on; "
+                f"{how_to_give('labels')}"
+            )
+        dynamics.check_rows(np.array(self._labels.values)[self._labels.codes], self._label_column)
+        return dynamics
+
+    @cached_property
+    def _recalls(self) -> Any:
+        return self._passed["recalls"]
+
+    def _column_groups(self, column: str) -> Groups:
+        feature = self._dataset.features[column]
+        names = feature.names if isinstance(feature, ClassLabel) else None
+        return encode(column, _arrow_column(self._dataset, column), names)
+
+    def _array(self, name: str, value: Any, ndim: int) -> NDArray[Any]:
+        """A finite float array of `ndim` axes with one entry for each row; floats keep their width."""
+        if isinstance(value, str):
+            _check_column(self._dataset, name, value)
+            name, value = f"{name} (column {value!r})", _column_floats(self._dataset, name, value, ndim)
+        shape = "(n,)" if ndim == 1 else "(n, d)"
+        try:
+            array = np.asanyarray(value)
+        except ValueError as error:
+            raise ArgumentError(f"`{name}`: wanted floats of shape {shape}, got rows of unequal length") from error
+        if array.dtype.kind in "iub":
+            array = array.astype(np.float64)
+        if array.dtype.kind != "f":
+            raise ArgumentTypeError(f"`{name}`: wanted floats of shape {shape}, got {type(value).__name__} of {array.dtype}")
+        if array.ndim != ndim:
+            raise ArgumentError(f"`{name}`: wanted shape {shape} with n = {len(self._dataset)}, got {array.shape}")
+        self._check_length(name, len(array))
+        _check_finite(name, array)
+        return array
+
+    def _check_length(self, name: str, length: int) -> None:
+        if length != len(self._dataset):
+            raise AlignmentError(f"`{name}`: wanted one entry for each of the {len(self._dataset)} rows, got {length}")
+
+
+def _check_column(dataset: Dataset, argument: str, column: Any) -> None:
+    if not isinstance(column, str):
+        raise ArgumentTypeError(f"`{argument}`: wanted the name of a column, got {column!r}")
+    if column not in dataset.column_names:
+        hint = did_you_mean(column, dataset.column_names)
+        raise ArgumentError(f"`{argument}`: no column {column!r}.{hint} Columns: {dataset.column_names}")
+
+
+def _default_label_column(dataset: Dataset) -> str | None:
+    """The only ClassLabel column, else `label`, else `labels`."""
+    class_labels = [name for name, feature in dataset.features.items() if isinstance(feature, ClassLabel)]
+    if len(class_labels) == 1:
+        return class_labels[0]
+    return next((name for name in ("label", "labels") if name in dataset.column_names), None)
+
+
+def _arrow_column(dataset: Dataset, column: str) -> pa.Array:
+    """The stored values of a column, whatever the dataset's format is."""
+    stored = dataset.select_columns([column]).with_format("arrow")[:].column(0)
+    return stored.combine_chunks()
+
+
+def _column_floats(dataset: Dataset, argument: str, column: str, ndim: int) -> NDArray[Any]:
+    array = _arrow_column(dataset, column)
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    if array.null_count:
+        raise ArgumentError(f"`{argument}`: column {column!r} holds {array.null_count} nulls")
+    rows = len(array)
+    if ndim == 2:
+        if not hasattr(array, "value_lengths"):
+            raise ArgumentTypeError(f"`{argument}`: column {column!r} holds {array.type}, wanted a list of numbers a row")
+        lengths = np.unique(array.value_lengths().to_numpy(zero_copy_only=False))
+        if len(lengths) > 1:
+            raise ArgumentError(f"`{argument}`: column {column!r} has rows of {lengths[0]} to {lengths[-1]} numbers")
+        array = array.flatten()
+    if array.null_count or not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type)):
+        raise ArgumentTypeError(f"`{argument}`: column {column!r} holds {array.type} or nulls, wanted numbers")
+    values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
+    return values if ndim == 1 else values.reshape(rows, -1)
+
+
+def _check_finite(name: str, array: NDArray[Any]) -> None:
+    """Refuse NaN and infinities by row, reading a part at a time."""
+    step = max(1, VALUES_AT_A_TIME // max(1, array[:1].size))
+    for start in range(0, len(array), step):
+        part = np.isfinite(array[start : start + step])
+        if not part.all():
+            row = start + int(np.argmin(part.reshape(len(part), -1).all(axis=1)))
+            raise ArgumentError(f"`{name}`: row {row} holds NaN or an infinite number; every value must be finite")
+

@@ -1,0 +1,1 @@
+"""Pruning methods: one frozen dataclass a file, named as the file is."""

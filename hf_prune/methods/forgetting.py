@@ -1,0 +1,46 @@
+"""Forgetting events: how often an example that was learnt is lost again."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.methods.base import DynamicsScore
+from hf_prune.signals import Signals
+
+
+@dataclass(frozen=True)
+class Forgetting(DynamicsScore):
+    """Keeps the examples that were forgotten most often.
+
+    Score: number of times that an example was classified correctly at one presentation and wrongly at the next, (n,)
+    events, higher = harder. An example that was never classified correctly gets epochs + 1.
+
+    Cost: O(epochs * n).
+
+    Reference: Toneva et al., *An Empirical Study of Example Forgetting during Deep Neural Network Learning* (2019), arXiv
+    1812.05159, Algorithm 1. *Deviations*: the paper gives never-learnt examples infinitely many events; epochs + 1 puts them in
+    the same place, above all others, and keeps the score a number that D2 can use.
+
+    >>> import hf_prune, numpy as np
+    >>> logits = np.array([[[1, 0], [1, 0]], [[0, 1], [1, 0]], [[1, 0], [1, 0]]])
+    >>> run = hf_prune.TrainingDynamics.from_logits(logits, labels=[0, 1])
+    >>> hf_prune.Forgetting().score(hf_prune.Signals(2, {"dynamics": run})).tolist()
+    [1.0, 4.0]
+    """
+
+    name: ClassVar[str] = "forgetting"
+    higher_is: ClassVar = "harder"
+
+    def score(self, signals: Signals) -> NDArray[np.float64]:
+        correct = signals.dynamics.in_epochs("correct", self.epochs)
+        events = np.zeros(correct.shape[1])
+        ever = np.zeros(correct.shape[1], dtype=bool)
+        before = np.zeros(correct.shape[1], dtype=np.float32)
+        for now in correct:
+            # NaN compares false: an epoch that didn't show the example is no presentation.
+            events += (before == 1) & (now == 0)
+            ever |= now == 1
+            before = np.where(np.isnan(now), before, now)
+        return np.where(ever, events, len(correct) + 1)

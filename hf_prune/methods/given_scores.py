@@ -1,0 +1,32 @@
+"""The user's own difficulty scores."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.methods.base import ScoreMethod
+from hf_prune.signals import Signals
+
+
+@dataclass(frozen=True)
+class GivenScores(ScoreMethod):
+    """Keeps the rows with the highest of the `scores=` that the user passed.
+
+    Score: as given, (n,) float64, higher = harder.
+
+    Cost: O(n log n).
+
+    >>> from datasets import Dataset
+    >>> import hf_prune
+    >>> Dataset.from_dict({"x": "abc"}).prune("given_scores", keep=1, scores=[0.1, 0.9, 0.5])["x"]
+    Column(['b'])
+    """
+
+    name: ClassVar[str] = "given_scores"
+    reads: ClassVar[frozenset[str]] = frozenset({"scores"})
+    higher_is: ClassVar = "harder"
+
+    def score(self, signals: Signals) -> NDArray[np.float64]:
+        return signals.scores

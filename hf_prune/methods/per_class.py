@@ -1,0 +1,82 @@
+"""Any method, run inside each class on that class's quota."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from datasets.utils import tqdm
+
+from hf_prune.arguments import instance_of
+from hf_prune.budget import seat_order
+from hf_prune.errors import ArgumentTypeError
+from hf_prune.methods.base import Method
+from hf_prune.quotas import ProportionalQuotas, Quotas, checked_quotas
+from hf_prune.selection import Selection
+from hf_prune.signals import COLUMN, Signals
+
+
+@dataclass(frozen=True)
+class PerClass(Method):
+    """Shares the budget out between classes and lets `within` choose inside each of them.
+
+    `prune(..., quotas=, by=)` makes one around the method it is given.
+
+    The picking order goes round the classes in the order in which they are given their places, so that a smaller budget
+    (`selection.at`) has the quotas of that budget.
+
+    Args:
+        within: the method that chooses inside a class.
+        quotas: "proportional", "equal", or a Quotas object such as DRoPQuotas().
+        by: name of the column to group by; None means `by=` of `prune`, or else the label column.
+
+    Cost: that of `within` on each class, and O(n log n).
+
+    >>> from datasets import Dataset
+    >>> import hf_prune
+    >>> ds = Dataset.from_dict({"label": [0, 0, 0, 0, 0, 0, 1, 1]})
+    >>> ds.prune(hf_prune.PerClass(hf_prune.Random(), quotas="equal"), keep=4)["label"]
+    Column([0, 0, 1, 1])
+    """
+
+    name: ClassVar[str] = "per_class"
+
+    within: Method
+    quotas: Quotas = field(default_factory=ProportionalQuotas)
+    by: str | None = None
+
+    def __post_init__(self) -> None:
+        instance_of("within", self.within, Method, "hf_prune.Random()")
+        object.__setattr__(self, "quotas", checked_quotas(self.quotas))
+        if not isinstance(self.by, str | None):
+            raise ArgumentTypeError("`by`: PerClass takes the name of a column; pass an array as prune(..., by=array)")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return super().needs | {"groups" if self.by is None else COLUMN + self.by}
+
+    def select(self, signals: Signals, budget: int, seed: int) -> Selection:
+        groups = signals.groups(self.by)
+        weights, details = self.quotas.weigh(groups, signals)
+        at_least = self.quotas.min_per_class
+        places = seat_order(weights, groups.sizes, budget, at_least=at_least)
+        quotas = np.bincount(places, minlength=len(groups.names))
+
+        order = np.empty(budget, dtype=np.int64)
+        # The places of a class, in the order in which it is given them.
+        places_of = np.split(np.argsort(places, kind="stable"), np.cumsum(quotas)[:-1])
+        scores = np.full(len(signals), np.nan)
+        details_within: dict[str, Any] = {}
+        nested, smallest = True, max(1, int(np.minimum(groups.sizes, at_least).sum()))
+        for code, rows in enumerate(tqdm(groups.rows(), desc="Pruning classes", unit="class", delay=2)):
+            if not len(rows):
+                continue
+            part = self.within.select(signals.subset(rows), int(quotas[code]), seed)
+            scores[rows] = part.scores
+            nested &= part.rank is not None
+            order[places_of[code]] = rows[part.order if part.rank is not None else part.indices]
+            if part.details:
+                details_within[groups.names[code]] = part.details
+        if details_within:
+            details = details | {"within": details_within}
+        merged = Selection.from_order(order, scores, groups=groups, at_least=smallest, details=details)
+        return merged if nested else replace(merged, rank=None)

@@ -1,0 +1,57 @@
+"""How a budget is shared out between groups: each rule gives weights, `budget.seat_order` makes them whole numbers."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.arguments import did_you_mean
+from hf_prune.config import Configurable, named, registered
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.groups import Groups
+from hf_prune.signals import Signals
+
+
+class Quotas(Configurable):
+    """Base of the rules; a subclass is a frozen dataclass with a `name` and `weigh`."""
+
+    kind = "quotas"
+    min_per_class: int = 0
+
+    def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        """Weight of each group, (groups,) float64 >= 0, and what led to it as JSON values for the record."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ProportionalQuotas(Quotas):
+    """Every group keeps the same share of its rows."""
+
+    name: ClassVar[str] = "proportional"
+
+    def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        return groups.sizes.astype(np.float64), {}
+
+
+@dataclass(frozen=True)
+class EqualQuotas(Quotas):
+    """Every group keeps the same number of rows, up to its size: class-balanced."""
+
+    name: ClassVar[str] = "equal"
+
+    def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        return np.ones(len(groups.names)), {}
+
+
+def checked_quotas(value: Any) -> Quotas:
+    """`quotas=` as users pass it: "proportional", "equal", or a Quotas object."""
+    if isinstance(value, Quotas):
+        return value
+    if not isinstance(value, str):
+        raise ArgumentTypeError(f'`quotas`: wanted "proportional", "equal" or a Quotas object, got {value!r}')
+    rules = registered("quotas")
+    if value not in rules:
+        raise ArgumentError(f"`quotas`: unknown {value!r}.{did_you_mean(value, rules)} Available: {sorted(rules)}")
+    found: Quotas = named("quotas", value, {})
+    return found

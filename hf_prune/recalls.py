@@ -1,0 +1,129 @@
+"""Per-class recalls, from the shapes in which users have them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hf_prune.arguments import did_you_mean
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.groups import Groups
+
+_WANTED = (
+    "`recalls`: wanted a mapping from class to recall, a sequence in class order, the output of "
+    "trainer.predict(validation), a tuple (predictions, references), or a list of these to average over seeds"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Recalls:
+    """Recall of each group on held-out data.
+
+    Attributes:
+        values: (groups,) float64 in [0, 1].
+        support: (groups,) float64 held-out examples of each group; None where bare recalls were given.
+    """
+
+    values: NDArray[np.float64]
+    support: NDArray[np.float64] | None = None
+
+    def smoothed(self, prior: tuple[float, float]) -> NDArray[np.float64]:
+        """Posterior mean under a Beta(prior) where the counts are known; bare recalls are taken as exact."""
+        if self.support is None:
+            return self.values
+        right, wrong = prior
+        total = self.support + right + wrong
+        return np.divide(self.values * self.support + right, total, out=self.values.copy(), where=total > 0)
+
+
+def count_recalls(predictions: ArrayLike, references: ArrayLike, classes: int) -> Recalls:
+    """Recalls from predictions on held-out data; NaN for a class without references.
+
+    Args:
+        predictions: (m,) class positions, or (m, classes) logits, of which the largest counts.
+        references: (m,) true class positions.
+    """
+    predicted, true = np.asarray(predictions), np.asarray(references)
+    if predicted.ndim == 2:
+        if predicted.shape[1] != classes:
+            raise ArgumentError(f"`recalls`: predictions have {predicted.shape[1]} columns for {classes} classes")
+        if not np.isfinite(predicted).all():
+            raise ArgumentError("`recalls`: predictions hold NaN or infinite logits")
+        predicted = predicted.argmax(axis=1)
+    if predicted.shape != true.shape or true.ndim != 1 or not len(true):
+        raise ArgumentError(
+            "`recalls`: wanted predictions of shape (m,) or (m, classes) and references of shape (m,), m >= 1; "
+            f"got {np.shape(predictions)} and {np.shape(references)}"
+        )
+    for name, values in (("predictions", predicted), ("references", true)):
+        if not np.issubdtype(values.dtype, np.integer) or values.min() < 0 or values.max() >= classes:
+            raise ArgumentError(f"`recalls`: {name} must be class positions from 0 to {classes - 1}")
+    support = np.bincount(true, minlength=classes).astype(np.float64)
+    right = np.bincount(true[predicted == true], minlength=classes)
+    return Recalls(np.divide(right, support, out=np.full(classes, np.nan), where=support > 0), support)
+
+
+def read_recalls(value: Any, groups: Groups) -> Recalls:
+    """`recalls=` as users pass it, in the order of `groups`.
+
+    Raises:
+        ArgumentError: a recall outside [0, 1] or NaN, an unknown class, or a class of the dataset without a recall; the
+            message names the class.
+        ArgumentTypeError: none of the shapes that are understood.
+    """
+    if isinstance(value, list) and value and not np.isscalar(value[0]):
+        return _mean([read_recalls(one, groups) for one in value])
+    recalls = _read_one(value, groups)
+    present = groups.sizes > 0
+    for name, recall, needed in zip(groups.names, recalls.values, present, strict=True):
+        if needed and np.isnan(recall):
+            raise ArgumentError(f"`recalls`: none for class {name!r}; the validation data must hold every class to prune")
+        if not np.isnan(recall) and not 0 <= recall <= 1:
+            raise ArgumentError(f"`recalls`: class {name!r} has {recall}; wanted a number in [0, 1]")
+    # A class that no row has needs no recall; 1 gives it the weight 0.
+    return Recalls(np.where(np.isnan(recalls.values), 1.0, recalls.values), recalls.support)
+
+
+def _read_one(value: Any, groups: Groups) -> Recalls:
+    if isinstance(value, Mapping):
+        return Recalls(_from_mapping(value, groups))
+    if hasattr(value, "predictions") and hasattr(value, "label_ids"):
+        predictions = value.predictions
+        if isinstance(predictions, tuple):  # a model that returns more than its logits
+            predictions = predictions[0]
+        if value.label_ids is None:
+            raise ArgumentError("`recalls`: these predictions have no label_ids; predict on data with labels")
+        return count_recalls(predictions, value.label_ids, len(groups.names))
+    if isinstance(value, tuple) and len(value) == 2 and np.ndim(value[0]) >= 1:
+        return count_recalls(value[0], value[1], len(groups.names))
+    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
+        values = np.asarray(value)
+        if values.dtype.kind not in "fiu" or values.shape != (len(groups.names),):
+            raise ArgumentError(
+                f"{_WANTED}; got a sequence of shape {values.shape} for the {len(groups.names)} classes {groups.names[:10]}"
+            )
+        return Recalls(values.astype(np.float64))
+    raise ArgumentTypeError(f"{_WANTED}; got {type(value).__name__}")
+
+
+def _from_mapping(given: Mapping[Any, Any], groups: Groups) -> NDArray[np.float64]:
+    position = {name: i for i, name in enumerate(groups.names)} | {key: i for i, key in enumerate(groups.values)}
+    values = np.full(len(groups.names), np.nan)
+    for key, recall in given.items():
+        if key not in position:
+            hint = did_you_mean(str(key), groups.names)
+            raise ArgumentError(f"`recalls`: unknown class {key!r}.{hint} Classes: {list(groups.names[:20])}")
+        try:
+            values[position[key]] = float(recall)
+        except (TypeError, ValueError):
+            raise ArgumentTypeError(f"`recalls`: class {key!r} has {recall!r}; wanted a number in [0, 1]") from None
+    return values
+
+
+def _mean(several: list[Recalls]) -> Recalls:
+    values = np.mean([one.values for one in several], axis=0)
+    if any(one.support is None for one in several):
+        return Recalls(values)
+    return Recalls(values, np.mean([one.support for one in several if one.support is not None], axis=0))
