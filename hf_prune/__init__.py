@@ -1,6 +1,7 @@
 """Prune Hugging Face datasets: `import hf_prune` adds `.prune(method, keep=...)` to Dataset and DatasetDict.
 
-A method needs one file in `hf_prune.methods` and one line here. What pulls in torch or evaluate is imported when first used.
+A method needs one file in `hf_prune.methods` and one line here. What pulls in torch or evaluate is imported when
+first used.
 """
 
 import importlib

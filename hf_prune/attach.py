@@ -27,13 +27,13 @@ def selection_of(dataset: Dataset) -> Selection:
     found: Selection | None = getattr(dataset, ATTRIBUTE, None)
     if found is None:
         raise AttributeError(
-            "this dataset carries no selection: it was not pruned, or it was transformed since (map, sort, select, ...); "
-            "keep it before you transform, as in `sel = coreset.selection`"
+            "this dataset carries no selection: it was not pruned, or it was transformed since (map, sort, select, "
+            "...); keep it before you transform, as in `sel = coreset.selection`"
         )
     if len(found) != len(dataset):
         raise AttributeError(
-            f"this dataset has {len(dataset)} rows but its selection {len(found)}: rows were filtered since the pruning; "
-            "keep the selection before you transform, as in `sel = coreset.selection`"
+            f"this dataset has {len(dataset)} rows but its selection {len(found)}: rows were filtered since the "
+            "pruning; keep the selection before you transform, as in `sel = coreset.selection`"
         )
     return found
 
@@ -58,7 +58,7 @@ def _add(cls: type, name: str, value: Any, instead: str) -> None:
         setattr(cls, name, value)
     elif not hasattr(getattr(found, "fget", found), _MARK):
         warnings.warn(
-            f"{cls.__name__}.{name} is already defined by {getattr(found, '__module__', 'another package')} and was left as it "
-            f"is; use {instead}",
+            f"{cls.__name__}.{name} is already defined by {getattr(found, '__module__', 'another package')} and was "
+            f"left as it is; use {instead}",
             stacklevel=3,
         )

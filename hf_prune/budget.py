@@ -45,14 +45,12 @@ def _resolve_fraction(keep: Any, n: int, wanted: str) -> int:
     return max(1, round(fraction * n))
 
 
-def seat_order(
-    weights: ArrayLike, sizes: ArrayLike, budget: int, *, at_least: int = 0
-) -> NDArray[np.int64]:
+def seat_order(weights: ArrayLike, sizes: ArrayLike, budget: int, *, at_least: int = 0) -> NDArray[np.int64]:
     """The group that gets each of `budget` places, in the order in which the places are given.
 
-    Webster's rule with caps: each next place goes to the group with the largest w / (kept + 1/2) among those that are not
-    full, ties to the lower group. Every group first gets `at_least` places (or all it has). Groups of weight 0 get places
-    only when all others are full, then by the same rule with what remains of their size as weight.
+    Webster's rule with caps: each next place goes to the group with the largest w / (kept + 1/2) among those that are
+    not full, ties to the lower group. Every group first gets `at_least` places (or all it has). Groups of weight 0
+    get places only when all others are full, then by the same rule with what remains of their size as weight.
 
     Because the places are given one after the other, a smaller budget is a prefix: no group loses by a larger one.
 

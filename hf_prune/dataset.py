@@ -3,7 +3,7 @@
 import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any, TypeVar
 
 import datasets
 import numpy as np
@@ -18,22 +18,18 @@ from hf_prune.methods.base import Method
 from hf_prune.methods.per_class import PerClass
 from hf_prune.selection import RECIPE, Selection, Source, Step
 
+D = TypeVar("D", Dataset, DatasetDict)
+
 _KEYWORDS = ("keep", "seed", "quotas", "by", "label_column", "scores", "embeddings", "dynamics", "recalls")
 _LIBRARIES = ("hf_prune", "numpy", "datasets", "faiss-cpu")
 _STREAMING = (
-    "a streaming dataset has no row count and can't be pruned; load it without streaming=True, or write the part that you "
-    "want with Dataset.from_generator"
+    "a streaming dataset has no row count and can't be pruned; load it without streaming=True, or write the part that "
+    "you want with Dataset.from_generator"
 )
 
 
-@overload
-def prune(dataset: Dataset, method: str | Method, *, keep: float | int, **options: Any) -> Dataset: ...
-@overload
 def prune(
-    dataset: DatasetDict, method: str | Method, *, keep: float | int, split: str | Sequence[str] = "train", **options: Any
-) -> DatasetDict: ...
-def prune(
-    dataset: Any,
+    dataset: D,
     method: str | Method,
     *,
     keep: float | int,
@@ -46,41 +42,44 @@ def prune(
     dynamics: Any = None,
     recalls: Any = None,
     **options: Any,
-) -> Any:
+) -> D:
     """A smaller dataset: the rows of `dataset` that `method` keeps, in their order, with the record in `.selection`.
 
     Only signals that the method needs are read; others may be passed and are ignored.
 
     Args:
-        dataset: a Dataset of n rows, or a DatasetDict, of which the split "train" or those named by `split=` are pruned.
+        dataset: a Dataset of n rows, or a DatasetDict, of which the split "train" is pruned, or those that `split=`
+            names.
         method: the name of a method ("random", "el2n", "d2", "drop", ...), or a method object.
         keep: a count, or a fraction in (0, 1] that means `max(1, round(keep * n))` rows.
         seed: for methods that draw at random, 0 to 2**64 - 1; the same seed keeps the same rows.
-        quotas: "proportional", "equal" or a Quotas object: run the method inside each group on its share of the budget.
+        quotas: "proportional", "equal" or a Quotas object: run the method inside each group, on its share of the
+            budget.
         by: the groups for quotas: a column's name or (n,) ints, strings or bools; the labels by default.
         label_column: by default the only ClassLabel column, else `label`, else `labels`.
         scores: (n,) difficulty of each row, higher = harder, or the name of a column of numbers.
-        embeddings: (n, d) floats, a column's name, or the callback that recorded features; by default those in `dynamics`.
+        embeddings: (n, d) floats, a column's name, or the callback that recorded features; by default those in
+            `dynamics`.
         dynamics: TrainingDynamics, the callback that recorded them, or the path of a saved file.
-        recalls: recall of each class on held-out data: a mapping, a sequence in class order, `trainer.predict(validation)`,
-            (predictions, references), or a list of these to average over seeds.
+        recalls: recall of each class on held-out data: a mapping, a sequence in class order,
+            `trainer.predict(validation)`, (predictions, references), or a list of these to average over seeds.
         options: the method's own, where it is given by name.
 
     Raises:
-        ArgumentError: also a ValueError: a value that can't be used, a signal that is missing, or rows that don't match.
-        ArgumentTypeError: also a TypeError: an argument of another type, or an unknown option.
+        ArgumentError: also a ValueError: a value that can't be used, a signal that is missing, or rows that don't
+        match. ArgumentTypeError: also a TypeError: an argument of another type, or an unknown option.
 
     >>> from datasets import Dataset
     >>> coreset = prune(Dataset.from_dict({"x": range(100)}), "random", keep=0.3)
     >>> len(coreset), coreset.selection.n
     (30, 100)
     """
+    signals = {"scores": scores, "embeddings": embeddings, "dynamics": dynamics, "recalls": recalls}
     if isinstance(dataset, DatasetDict):
-        given = {"seed": seed, "quotas": quotas, "by": by, "label_column": label_column, "scores": scores}
-        given |= {"embeddings": embeddings, "dynamics": dynamics, "recalls": recalls}
-        return _prune_splits(dataset, method, keep, options.pop("split", "train"), given | options)
+        options |= signals | {"seed": seed, "quotas": quotas, "by": by, "label_column": label_column}
+        return _prune_splits(dataset, method, keep, options.pop("split", "train"), options)
     _check_dataset(dataset)
-    inputs = Inputs(dataset, label_column, by, scores=scores, embeddings=embeddings, dynamics=dynamics, recalls=recalls)
+    inputs = Inputs(dataset, label_column, by, signals)
     chosen = _with_quotas(_named_method(method, options), quotas, by)
     budget = resolve_keep(keep, len(dataset))
     seed = whole_number("seed", seed, at_least=0)
@@ -118,7 +117,7 @@ def _named_method(method: Any, options: dict[str, Any]) -> Method:
         found: Method = named("method", method, options, known=_KEYWORDS)
         return found
     if not isinstance(method, Method):
-        raise ArgumentTypeError(f'`method`: wanted a name such as "d2" or an object such as hf_prune.D2(), got {method!r}')
+        raise ArgumentTypeError(f'`method`: wanted a name such as "d2" or an object such as D2(), got {method!r}')
     if options:
         hint = did_you_mean(next(iter(options)), _KEYWORDS)
         raise ArgumentTypeError(
@@ -128,14 +127,14 @@ def _named_method(method: Any, options: dict[str, Any]) -> Method:
 
 
 def _with_quotas(method: Method, quotas: Any, by: Any) -> Method:
-    """`quotas=` and `by=` turned into a PerClass around the method, unless the method shares out between groups itself."""
+    """`quotas=` and `by=` turned into a PerClass around the method, unless the method has groups itself."""
     groups_itself = "groups" in method.needs
     if quotas is None and (by is None or groups_itself):
         return method
     if groups_itself or isinstance(method, PerClass):
         raise ArgumentError(
-            f"`quotas`, `by`: {method.name!r} already shares the budget out between groups; leave them out, or pass the "
-            "method that is to run inside each group"
+            f"`quotas`, `by`: {method.name!r} already shares the budget out between groups; leave them out, or pass "
+            "the method that is to run inside each group"
         )
     return PerClass(method, "proportional" if quotas is None else quotas)  # type: ignore[arg-type]
 
@@ -152,7 +151,7 @@ def _finish(dataset: Dataset, selection: Selection) -> Dataset:
 
 
 def _origin(dataset: Dataset) -> dict[str, Any]:
-    """What is known of where a dataset comes from; `derived` holds the recipe if it was pruned and then transformed."""
+    """What is known of where a dataset comes from; `derived` is the recipe if it was pruned and then transformed."""
     info = dataset.info
     _, found, recipe = (info.description or "").rpartition(RECIPE)
     known = {

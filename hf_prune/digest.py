@@ -23,8 +23,8 @@ class _Hash(Protocol):
 def column_digest(dataset: "Dataset", column: str) -> str:
     """Digest of the Arrow values of one column, in row order, streamed and remembered for this dataset object.
 
-    It is independent of the column's name, of chunking, of integer and float width, of list and string layout and of the
-    dataset's format; it sees a changed, dropped or swapped value.
+    It is independent of the column's name, of chunking, of integer and float width, of list and string layout and of
+    the dataset's format; it sees a changed, dropped or swapped value.
 
     Cost: one pass over the column.
 
@@ -90,7 +90,7 @@ def _update(digest: _Hash, array: Any) -> None:
 
 def _is_bytes(kind: pa.DataType) -> bool:
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    return text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    return bool(text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
 def _numbers(array: Any, kind: pa.DataType) -> Any:

@@ -23,8 +23,8 @@ Epochs = tuple[int, int] | None
 class TrainingDynamics:
     """Per example and epoch: loss, probability of the true class, margin, correctness and EL2N.
 
-    `dynamics["margin"]` is an (epochs, n) float32 array; NaN where an example was not seen in an epoch. Rows are positions
-    in the dataset that was trained on.
+    `dynamics["margin"]` is an (epochs, n) float32 array; NaN where an example was not seen in an epoch. Rows are
+    positions in the dataset that was trained on.
 
     | signal | meaning | unit |
     |---|---|---|
@@ -83,7 +83,8 @@ class TrainingDynamics:
     def __getitem__(self, signal: str) -> NDArray[np.float32]:
         if signal not in SIGNALS:
             raise KeyError(f"{signal!r}: recorded are {SIGNALS}.{did_you_mean(signal, SIGNALS)}")
-        return self._signals[SIGNALS.index(signal)]
+        values: NDArray[np.float32] = self._signals[SIGNALS.index(signal)]
+        return values
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -109,15 +110,17 @@ class TrainingDynamics:
         """
         start, stop = epochs or (0, self.epochs)
         if not 0 <= start < stop <= self.epochs:
-            raise ArgumentError(f"`epochs`: wanted a range within the {self.epochs} recorded epochs, got {(start, stop)}")
+            raise ArgumentError(
+                f"`epochs`: wanted a range within the {self.epochs} recorded epochs, got {(start, stop)}"
+            )
         values = self[signal][start:stop]
         unseen = np.ones(len(self), dtype=bool)
         for epoch in values:
             unseen &= np.isnan(epoch)
         if unseen.any():
             raise ArgumentError(
-                f"`dynamics`: {unseen.sum()} of {len(self)} rows were never seen in epochs {start} to {stop - 1}, the first "
-                f"is row {np.argmax(unseen)}; train for whole epochs, or prune the rows that were seen"
+                f"`dynamics`: {unseen.sum()} of {len(self)} rows were never seen in epochs {start} to {stop - 1}, the "
+                f"first is row {np.argmax(unseen)}; train for whole epochs, or prune the rows that were seen"
             )
         return values
 
@@ -134,8 +137,8 @@ class TrainingDynamics:
         """Refuse rows that these dynamics don't describe: another count, or other labels.
 
         Args:
-            labels: (n,) labels of the rows to prune. Ints must be the recorded ones; text and bools must match them one to
-                one, as they do when they were numbered before training.
+            labels: (n,) labels of the rows to prune. Ints must be the recorded ones; text and bools must match them
+                one to one, as they do when they were numbered before training.
             column: where the labels are from, for the message.
 
         Raises:
@@ -153,9 +156,9 @@ class TrainingDynamics:
         if differ.any():
             row = np.flatnonzero(seen)[np.argmax(differ)]
             raise AlignmentError(
-                f"`dynamics`: recorded for other data: {differ.sum()} of {len(self)} labels differ from column {column!r}, "
-                f"first at row {row} (recorded {self.labels[row]}, here {labels[row]}); were the rows reordered, or is "
-                "label_column= another?"
+                f"`dynamics`: recorded for other data: {differ.sum()} of {len(self)} labels differ from column "
+                f"{column!r}, first at row {row} (recorded {self.labels[row]}, here {labels[row]}); were the rows "
+                "reordered, or is label_column= another?"
             )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -184,13 +187,17 @@ class TrainingDynamics:
         from safetensors import SafetensorError, safe_open
 
         if not Path(path).is_file():
-            raise ArgumentError(f"`dynamics`: no file at {os.fspath(path)!r}; wanted one that TrainingDynamics.save wrote")
+            raise ArgumentError(
+                f"`dynamics`: no file at {os.fspath(path)!r}; wanted one that TrainingDynamics.save wrote"
+            )
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         except SafetensorError as error:
-            raise ArgumentError(f"`dynamics`: {os.fspath(path)!r} is damaged or no safetensors file ({error})") from error
+            raise ArgumentError(
+                f"`dynamics`: {os.fspath(path)!r} is damaged or no safetensors file ({error})"
+            ) from error
         if metadata.get("format") != _FORMAT or metadata.get("signals") != json.dumps(SIGNALS):
             raise ArgumentError(f"`dynamics`: {os.fspath(path)!r} was not written by TrainingDynamics.save")
         features = {name.removeprefix("features."): tensors[name] for name in tensors if name.startswith("features.")}
@@ -223,7 +230,9 @@ def _one_to_one(recorded: NDArray[np.int64], given: NDArray[Any]) -> NDArray[np.
     # Written backwards, so that the first row of each label decides.
     partner_of_given[given_codes[::-1]] = recorded[::-1]
     partner_of_recorded[recorded[::-1]] = given_codes[::-1]
-    return (partner_of_given[given_codes] == recorded) & (partner_of_recorded[recorded] == given_codes)
+    matched: NDArray[np.bool_] = partner_of_given[given_codes] == recorded
+    matched &= partner_of_recorded[recorded] == given_codes
+    return matched
 
 
 def checked_dynamics(value: Any) -> TrainingDynamics:
@@ -233,7 +242,7 @@ def checked_dynamics(value: Any) -> TrainingDynamics:
     found = value if isinstance(value, TrainingDynamics) else getattr(value, "dynamics", None)
     if not isinstance(found, TrainingDynamics):
         raise ArgumentTypeError(
-            "`dynamics`: wanted TrainingDynamics, the PruningTrainerCallback that recorded them, or the path of a saved "
-            f"file; got {type(value).__name__}"
+            "`dynamics`: wanted TrainingDynamics, the PruningTrainerCallback that recorded them, or the path of a "
+            f"saved file; got {type(value).__name__}"
         )
     return found

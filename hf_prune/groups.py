@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class Groups:
         """For each group its rows, ascending."""
         order = np.argsort(self.codes, kind="stable")
         edges = np.searchsorted(self.codes[order], np.arange(len(self.values) + 1))
-        return [order[start:stop] for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+        return [order[start:stop] for start, stop in pairwise(edges)]
 
 
 def encode(name: str, values: Any, class_names: Sequence[str] | None = None) -> Groups:
@@ -87,7 +88,7 @@ def _arrow(name: str, values: Any) -> Any:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _from_class_label(name: str, array: Any, class_names: tuple[str, ...]) -> Groups:
@@ -95,7 +96,7 @@ def _from_class_label(name: str, array: Any, class_names: tuple[str, ...]) -> Gr
     outside = np.flatnonzero((codes < 0) | (codes >= len(class_names)))
     if len(outside):
         raise ArgumentError(
-            f"`{name}`: row {outside[0]} has label {codes[outside[0]]}, which is none of the {len(class_names)} classes; "
-            f"drop unlabelled rows first, as in ds.filter(lambda row: row[{name!r}] >= 0)"
+            f"`{name}`: row {outside[0]} has label {codes[outside[0]]}, which is none of the {len(class_names)} "
+            f"classes; drop unlabelled rows first, as in ds.filter(lambda row: row[{name!r}] >= 0)"
         )
     return Groups(codes, tuple(range(len(class_names))), class_names)

@@ -1,5 +1,6 @@
 """From what a user passes to `prune` to the signals that a method reads; what no method needs is never touched."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -27,7 +28,7 @@ class Inputs:
         given: `scores`, `embeddings`, `dynamics` and `recalls` as in `prune`, None where not passed.
     """
 
-    def __init__(self, dataset: Dataset, label_column: str | None, by: Any, **given: Any) -> None:
+    def __init__(self, dataset: Dataset, label_column: str | None, by: Any, given: Mapping[str, Any]) -> None:
         self._dataset = dataset
         self._by = by
         self._passed = {name: value for name, value in given.items() if value is not None}
@@ -148,13 +149,15 @@ class Inputs:
             name, value = f"{name} (column {value!r})", _column_floats(self._dataset, name, value, ndim)
         shape = "(n,)" if ndim == 1 else "(n, d)"
         try:
-            array = np.asanyarray(value)
+            array: NDArray[Any] = np.asanyarray(value)
         except ValueError as error:
             raise ArgumentError(f"`{name}`: wanted floats of shape {shape}, got rows of unequal length") from error
         if array.dtype.kind in "iub":
             array = array.astype(np.float64)
         if array.dtype.kind != "f":
-            raise ArgumentTypeError(f"`{name}`: wanted floats of shape {shape}, got {type(value).__name__} of {array.dtype}")
+            raise ArgumentTypeError(
+                f"`{name}`: wanted floats of shape {shape}, got {type(value).__name__} of {array.dtype}"
+            )
         if array.ndim != ndim:
             raise ArgumentError(f"`{name}`: wanted shape {shape} with n = {len(self._dataset)}, got {array.shape}")
         self._check_length(name, len(array))
@@ -176,7 +179,7 @@ def _check_column(dataset: Dataset, argument: str, column: Any) -> None:
 
 def _default_label_column(dataset: Dataset) -> str | None:
     """The only ClassLabel column, else `label`, else `labels`."""
-    class_labels = [name for name, feature in dataset.features.items() if isinstance(feature, ClassLabel)]
+    class_labels: list[str] = [name for name, feature in dataset.features.items() if isinstance(feature, ClassLabel)]
     if len(class_labels) == 1:
         return class_labels[0]
     return next((name for name in ("label", "labels") if name in dataset.column_names), None)
@@ -197,7 +200,9 @@ def _column_floats(dataset: Dataset, argument: str, column: str, ndim: int) -> N
     rows = len(array)
     if ndim == 2:
         if not hasattr(array, "value_lengths"):
-            raise ArgumentTypeError(f"`{argument}`: column {column!r} holds {array.type}, wanted a list of numbers a row")
+            raise ArgumentTypeError(
+                f"`{argument}`: column {column!r} holds {array.type}, wanted a list of numbers a row"
+            )
         lengths = np.unique(array.value_lengths().to_numpy(zero_copy_only=False))
         if len(lengths) > 1:
             raise ArgumentError(f"`{argument}`: column {column!r} has rows of {lengths[0]} to {lengths[-1]} numbers")
@@ -216,4 +221,3 @@ def _check_finite(name: str, array: NDArray[Any]) -> None:
         if not part.all():
             row = start + int(np.argmin(part.reshape(len(part), -1).all(axis=1)))
             raise ArgumentError(f"`{name}`: row {row} holds NaN or an infinite number; every value must be finite")
-

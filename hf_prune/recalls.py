@@ -69,8 +69,8 @@ def read_recalls(value: Any, groups: Groups) -> Recalls:
     """`recalls=` as users pass it, in the order of `groups`.
 
     Raises:
-        ArgumentError: a recall outside [0, 1] or NaN, an unknown class, or a class of the dataset without a recall; the
-            message names the class.
+        ArgumentError: a recall outside [0, 1] or NaN, an unknown class, or a class of the dataset without a recall;
+            the message names the class.
         ArgumentTypeError: none of the shapes that are understood.
     """
     if isinstance(value, list) and value and not np.isscalar(value[0]):
@@ -79,7 +79,9 @@ def read_recalls(value: Any, groups: Groups) -> Recalls:
     present = groups.sizes > 0
     for name, recall, needed in zip(groups.names, recalls.values, present, strict=True):
         if needed and np.isnan(recall):
-            raise ArgumentError(f"`recalls`: none for class {name!r}; the validation data must hold every class to prune")
+            raise ArgumentError(
+                f"`recalls`: none for class {name!r}; the validation data must hold every class to prune"
+            )
         if not np.isnan(recall) and not 0 <= recall <= 1:
             raise ArgumentError(f"`recalls`: class {name!r} has {recall}; wanted a number in [0, 1]")
     # A class that no row has needs no recall; 1 gives it the weight 0.
@@ -102,7 +104,8 @@ def _read_one(value: Any, groups: Groups) -> Recalls:
         values = np.asarray(value)
         if values.dtype.kind not in "fiu" or values.shape != (len(groups.names),):
             raise ArgumentError(
-                f"{_WANTED}; got a sequence of shape {values.shape} for the {len(groups.names)} classes {groups.names[:10]}"
+                f"{_WANTED}; got a sequence of shape {values.shape} for the {len(groups.names)} classes "
+                f"{groups.names[:10]}"
             )
         return Recalls(values.astype(np.float64))
     raise ArgumentTypeError(f"{_WANTED}; got {type(value).__name__}")

@@ -25,7 +25,11 @@ class Source:
     """The data that a selection indexes: row count, name, and one digest per column, computed when first asked for."""
 
     def __init__(
-        self, n: int, origin: Mapping[str, Any], dataset: "Dataset | None" = None, digests: Mapping[str, str] | None = None
+        self,
+        n: int,
+        origin: Mapping[str, Any],
+        dataset: "Dataset | None" = None,
+        digests: Mapping[str, str] | None = None,
     ) -> None:
         self.n = n
         self.origin = dict(origin)
@@ -50,8 +54,8 @@ class Source:
         different = [column for column in common if column_digest(dataset, column) != self.digests[column]]
         if different:
             raise AlignmentError(
-                f"this selection was made for other data: of the columns {common} that both have, {different} hold other "
-                "values or another row order; load the dataset that was pruned"
+                f"this selection was made for other data: of the columns {common} that both have, {different} hold "
+                "other values or another row order; load the dataset that was pruned"
             )
         if not common and not self._renamed(dataset):
             raise AlignmentError(
@@ -96,8 +100,8 @@ class Selection:
         indices: (kept,) int64 positions in the source, sorted and unique.
         n: rows in the source.
         scores: (n,) float64, the method's own score of every row; NaN where it gave none.
-        rank: (kept,) int64, for each of `indices` its place in the picking order, 0 = first; None if the method has no order
-            in which a smaller budget is a prefix.
+        rank: (kept,) int64, for each of `indices` its place in the picking order, 0 = first; None if the method has
+            no order in which a smaller budget is a prefix.
         groups: the groups that quotas were given to, or None.
         at_least: the smallest budget that `at` can go down to.
         details: what the method reports of its run, as JSON values.
@@ -152,8 +156,8 @@ class Selection:
         budget = resolve_keep(keep, last.n if last else self.n)
         if not self.at_least <= budget <= len(self):
             raise ArgumentError(
-                f"`keep`: {keep!r} means {budget} rows; this selection can be cut to {self.at_least} to {len(self)} rows, "
-                "for others prune again"
+                f"`keep`: {keep!r} means {budget} rows; this selection can be cut to {self.at_least} to {len(self)} "
+                "rows, for others prune again"
             )
         order = self.order[:budget]
         smaller = type(self).from_order(order, self.scores, groups=self.groups, at_least=self.at_least)
@@ -208,7 +212,7 @@ class Selection:
         return f"{before}; {done}" if before else done
 
     def group_table(self) -> list[dict[str, Any]]:
-        """For each group: its name, its rows in the source, the kept ones, and the share kept (NaN if it has no rows)."""
+        """For each group its name, its rows in the source, the kept ones, and the share kept (NaN without rows)."""
         if self.groups is None:
             return []
         kept = self.groups.take(self.indices).sizes
@@ -220,14 +224,17 @@ class Selection:
     def summary(self) -> str:
         """A few lines to read: every step, and for quotas what each group kept."""
         lines = [f"{len(self):,} of {self.n:,} rows kept ({len(self) / self.n:.1%})"]
-        lines += [f"  {_one_line(step.method)}: {step.n:,} -> {step.budget:,}, seed {step.seed}" for step in self.steps]
+        lines += [
+            f"  {_one_line(step.method)}: {step.n:,} -> {step.budget:,}, seed {step.seed}" for step in self.steps
+        ]
         if self.source is not None and self.source.origin.get("derived"):
             lines.append(f"  the source itself was derived: {self.source.origin['derived']}")
         if table := self.group_table():
             width = max(5, *(len(row["group"]) for row in table))
             lines.append(f"  {'group':<{width}}  {'rows':>9}  {'kept':>9}  density")
             lines += [
-                f"  {row['group']:<{width}}  {row['size']:>9,}  {row['kept']:>9,}  {row['density']:>7.3f}" for row in table
+                f"  {row['group']:<{width}}  {row['size']:>9,}  {row['kept']:>9,}  {row['density']:>7.3f}"
+                for row in table
             ]
         return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""What a method may read of a dataset: row-aligned arrays, the same whether it prunes all rows or one class of them."""
+"""What a method may read of a dataset: row-aligned arrays, the same for all rows or one class of them."""
 
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any

@@ -15,7 +15,8 @@ def messages(graph: Graph, scores: NDArray[np.float64], weights: NDArray[np.floa
         scores: (n,) as they are sent.
         weights: (edges,) in the order of the graph.
     """
-    return np.bincount(graph.rows, weights * scores[graph.neighbors], minlength=len(scores))
+    sent = weights * scores[graph.neighbors]
+    return np.bincount(graph.rows, sent, minlength=len(scores)).astype(np.float64, copy=False)
 
 
 def pick(graph: Graph, density: NDArray[np.float64], weights: NDArray[np.float64], budget: int) -> NDArray[np.int64]:

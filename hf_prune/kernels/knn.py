@@ -11,7 +11,8 @@ WORKING_BYTES = 64 * 2**20
 
 
 class Graph(NamedTuple):
-    """A weighted graph by rows: the neighbours of row i are `neighbors[start[i]:start[i + 1]]`, ascending or by distance.
+    """A weighted graph by rows: the neighbours of row i are `neighbors[start[i]:start[i + 1]]`, ascending or by
+    distance.
 
     Attributes:
         start: (n + 1,) int64.
@@ -32,9 +33,9 @@ class Graph(NamedTuple):
 def nearest_neighbors(points: NDArray[Any], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The k nearest other rows of every row, nearest first, ties to the lower row.
 
-    A row is never its own neighbour, but its duplicates are. faiss proposes candidates in float32; they are measured again in
-    float64, and a row whose k-th neighbour is not safely nearer than what faiss may have left out is searched again in full.
-    So the result doesn't depend on float32 rounding.
+    A row is never its own neighbour, but its duplicates are. faiss proposes candidates in float32; they are measured
+    again in float64, and a row whose k-th neighbour is not safely nearer than what faiss may have left out is
+    searched again in full. So the result doesn't depend on float32 rounding.
 
     Args:
         points: (n, d) finite floats of any width.
@@ -65,8 +66,8 @@ def nearest_neighbors(points: NDArray[Any], k: int) -> tuple[NDArray[np.int64], 
         rows = np.arange(tile.start, tile.stop)
         neighbors[tile], squared[tile] = _closest(points, rows, candidates, k)
         if wanted < n:
-            # What faiss left out is at least this far: its worst candidate, less the rounding of float32 input and of the
-            # dot products, (d + 8) units in the last place of (|x| + |y|)^2.
+            # What faiss left out is at least this far: its worst candidate, less the rounding of float32 input and of
+            # the dot products, (d + 8) units in the last place of (|x| + |y|)^2.
             rounding = (d + 8) * 2.0**-24 * (np.linalg.norm(queries, axis=1) + largest) ** 2
             unsure = squared[tile][:, -1] >= near[:, -1] - rounding
             for row in rows[unsure]:
@@ -96,7 +97,7 @@ def union_graph(neighbors: NDArray[np.int64], distances: NDArray[np.float64]) ->
 def _closest(
     points: NDArray[Any], rows: NDArray[np.int64], candidates: NDArray[np.int64], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The k nearest of each row's candidates, (rows, c), itself excluded, by squared float64 distance and then by row."""
+    """The k nearest of each row's candidates, (rows, c), itself excluded, by squared distance and then by row."""
     difference = points[candidates].astype(np.float64, copy=False) - points[rows][:, None, :]
     squared = np.einsum("rcd,rcd->rc", difference, difference)
     squared[candidates == rows[:, None]] = np.inf

@@ -16,14 +16,14 @@ class AUM(DynamicsScore):
 
     Score: mean over `epochs` of (logit of the label - largest other logit), (n,) in logits, higher = easier.
 
-    `prefer="easy"`, the default, is the paper's use: the low end is removed as mislabelled. Comparisons of pruning methods on
-    clean data use AUM as a difficulty and keep the low end: that is `prefer="hard"`. As `score=` of D2 it makes no
-    difference.
+    `prefer="easy"`, the default, is the paper's use: the low end is removed as mislabelled. Comparisons of pruning
+    methods on clean data use AUM as a difficulty and keep the low end: that is `prefer="hard"`. As `score=` of D2 it
+    makes no difference.
 
     Cost: O(epochs * n).
 
-    Reference: Pleiss et al., *Identifying Mislabeled Data using the Area Under the Margin Ranking* (2020), arXiv 2001.10528,
-    equation 2. *Deviations*: no threshold samples; the budget decides how much is removed.
+    Reference: Pleiss et al., *Identifying Mislabeled Data using the Area Under the Margin Ranking* (2020), arXiv
+    2001.10528, equation 2. *Deviations*: no threshold samples; the budget decides how much is removed.
 
     >>> import hf_prune
     >>> run = hf_prune.TrainingDynamics.from_logits([[[2.0, 0.0], [0.0, 1.0]]], labels=[0, 0])

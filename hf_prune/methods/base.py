@@ -17,7 +17,7 @@ Prefer = Literal["hard", "easy", "middle"]
 
 
 class Method(Configurable):
-    """Base of the methods; a subclass has a `name`, says in `reads` which signals it reads, and implements `select`."""
+    """Base of the methods; a subclass has a `name`, says in `reads` which signals it reads, and has `select`."""
 
     kind = "method"
 
@@ -72,10 +72,14 @@ class ScoreMethod(Method):
     def _checked(self, whole: Signals) -> NDArray[np.float64]:
         scores = np.asarray(self.score(whole), dtype=np.float64)
         if scores.shape != (len(whole),):
-            raise ArgumentError(f"`{self.name}`: wanted a score for each of {len(whole)} rows, got shape {scores.shape}")
+            raise ArgumentError(
+                f"`{self.name}`: wanted a score for each of {len(whole)} rows, got shape {scores.shape}"
+            )
         bad = np.flatnonzero(~np.isfinite(scores))
         if len(bad):
-            raise ArgumentError(f"`{self.name}`: row {bad[0]} has the score {scores[bad[0]]} ({len(bad)} rows not finite)")
+            raise ArgumentError(
+                f"`{self.name}`: row {bad[0]} has the score {scores[bad[0]]} ({len(bad)} rows not finite)"
+            )
         return scores
 
     def _turned(self, whole: Signals) -> NDArray[np.float64]:
@@ -90,7 +94,8 @@ class DynamicsScore(ScoreMethod):
     """A score read from training dynamics.
 
     Args:
-        epochs: the half-open range of epochs to read, as (start, stop); an int means the first so many; None means all.
+        epochs: the half-open range of epochs to read, as (start, stop); an int means the first so many; None means
+            all.
     """
 
     reads: ClassVar[frozenset[str]] = frozenset({"dynamics"})

@@ -25,11 +25,12 @@ SMALLEST_SCORE = 1e-7
 class D2(Method):
     """Keeps hard examples that represent others, no two of them alike.
 
-    Every row starts with its difficulty and gains what its neighbours send (forward pass); then the densest row is kept and
-    takes from its neighbours what it stands for, until the budget is spent (reverse pass).
+    Every row starts with its difficulty and gains what its neighbours send (forward pass); then the densest row is
+    kept and takes from its neighbours what it stands for, until the budget is spent (reverse pass).
 
-    Needs `embeddings` (n, d), and a difficulty: that of `score`, or of `scores=`, or else AUM from `dynamics`. Difficulties
-    below zero are shifted once, over the whole dataset, to begin at 0. Selection.scores holds the score in its own units.
+    Needs `embeddings` (n, d), and a difficulty: that of `score`, or of `scores=`, or else AUM from `dynamics`.
+    Difficulties below zero are shifted once, over the whole dataset, to begin at 0. Selection.scores holds the score
+    in its own units.
 
     Args:
         score: the difficulty; None reads `scores=`, or else `dynamics`.
@@ -37,17 +38,18 @@ class D2(Method):
         gamma: how fast the reverse pass fades with distance, >= 0; 0 suppresses all neighbours alike.
         forward: "sum" adds the message to the difficulty, "product" multiplies it.
         reverse: "weighted" subtracts exp(-gamma * distance) * density from neighbours, "absolute" the density itself.
-        graph: "union" joins two rows if either is a neighbour of the other, "directed" keeps each row's own neighbours.
+        graph: "union" joins two rows if either is a neighbour of the other, "directed" a row to its own neighbours.
         squared: use squared distances, as the paper's equations do; the authors' program uses plain ones.
         normalize: divide distances by the median over the graph's edges, without which exp(-distance) vanishes on most
             embeddings; False is the authors' program.
-        cutoff: fraction of the whole dataset with the lowest AUM that is left out as probably mislabelled, in [0, 1). Such
-            rows are taken, least suspect first, only if a pool has too few others for its budget.
+        cutoff: fraction of the whole dataset with the lowest AUM that is left out as probably mislabelled, in [0, 1).
+            Such rows are taken, least suspect first, only if a pool has too few others for its budget.
 
     Cost: O(n^2 d) for the graph and O(n k log n) for the rest, on each pool.
 
-    Reference: Maharana, Yadav, Bansal, *D2 Pruning: Message Passing for Balancing Diversity and Difficulty in Data Pruning*
-    (2023), arXiv 2310.07931, section 3. *Deviations*: distances are normalised by default; the difficulty always points up.
+    Reference: Maharana, Yadav, Bansal, *D2 Pruning: Message Passing for Balancing Diversity and Difficulty in Data
+    Pruning* (2023), arXiv 2310.07931, section 3. *Deviations*: distances are normalised by default; the difficulty
+    always points up.
 
     >>> from datasets import Dataset
     >>> import hf_prune, numpy as np

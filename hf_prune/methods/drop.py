@@ -1,6 +1,6 @@
 """DRoP: class quotas from held-out recalls, for the accuracy of the worst class."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -22,8 +22,8 @@ from hf_prune.signals import Signals
 class DRoPQuotas(Quotas):
     """Quotas that grow with a class's error: DRoP's, for any method inside the class.
 
-    Weight of class k with N_k rows and held-out recall r_k: N_k (1 - r_k)^temperature with `allocate="density"` (the paper's),
-    (1 - r_k)^temperature with "count" (the authors' program's). They agree where classes are of one size.
+    Weight of class k with N_k rows and held-out recall r_k: N_k (1 - r_k)^temperature with `allocate="density"` (the
+    paper's), (1 - r_k)^temperature with "count" (the authors' program's). They agree where classes are of one size.
 
     Args:
         allocate: "density" or "count".
@@ -31,8 +31,9 @@ class DRoPQuotas(Quotas):
         prior: (a, b) of the Beta prior by which recalls are smoothed where the held-out counts are known. Ours.
         min_per_class: rows that every class keeps at least. Ours.
 
-    Reference: Vysogorets, Ahuja, Kempe, *DRoP: Distributionally Robust Data Pruning* (ICLR 2025), arXiv 2404.05579, Algorithm
-    1. *Deviations*: rounding by Webster's rule, so that the total is the budget and no class loses by a larger one.
+    Reference: Vysogorets, Ahuja, Kempe, *DRoP: Distributionally Robust Data Pruning* (ICLR 2025), arXiv 2404.05579,
+    Algorithm 1. *Deviations*: rounding by Webster's rule, so that the total is the budget and no class loses by a
+    larger one.
     """
 
     name: ClassVar[str] = "drop"
@@ -65,8 +66,9 @@ class DRoPQuotas(Quotas):
 class DRoP(Method):
     """Keeps more of the classes that a trained model gets wrong, and a random subset inside each class.
 
-    The same as `PerClass(within, quotas=DRoPQuotas(...))`. Needs `recalls=`: train on the full data, take the checkpoint with
-    the best validation accuracy, and pass `trainer.predict(validation)`; never recalls of training rows.
+    The same as `PerClass(within, quotas=DRoPQuotas(...))`. Needs `recalls=`: train on the full data, take the
+    checkpoint with the best validation accuracy, and pass `trainer.predict(validation)`; never recalls of training
+    rows.
 
     Args:
         within: the method inside a class; random is the paper's.
@@ -86,7 +88,7 @@ class DRoP(Method):
 
     name: ClassVar[str] = "drop"
 
-    within: Method = Random()
+    within: Method = field(default_factory=Random)
     allocate: Literal["density", "count"] = "density"
     temperature: float = 1.0
     prior: tuple[float, float] = (1.0, 1.0)

@@ -19,9 +19,9 @@ class Forgetting(DynamicsScore):
 
     Cost: O(epochs * n).
 
-    Reference: Toneva et al., *An Empirical Study of Example Forgetting during Deep Neural Network Learning* (2019), arXiv
-    1812.05159, Algorithm 1. *Deviations*: the paper gives never-learnt examples infinitely many events; epochs + 1 puts them in
-    the same place, above all others, and keeps the score a number that D2 can use.
+    Reference: Toneva et al., *An Empirical Study of Example Forgetting during Deep Neural Network Learning* (2019),
+    arXiv 1812.05159, Algorithm 1. *Deviations*: the paper gives never-learnt examples infinitely many events; epochs
+    + 1 puts them in the same place, above all others, and keeps the score a number that D2 can use.
 
     >>> import hf_prune, numpy as np
     >>> logits = np.array([[[1, 0], [1, 0]], [[0, 1], [1, 0]], [[1, 0], [1, 0]]])

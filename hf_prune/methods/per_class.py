@@ -21,8 +21,8 @@ class PerClass(Method):
 
     `prune(..., quotas=, by=)` makes one around the method it is given.
 
-    The picking order goes round the classes in the order in which they are given their places, so that a smaller budget
-    (`selection.at`) has the quotas of that budget.
+    The picking order goes round the classes in the order in which they are given their places, so that a smaller
+    budget (`selection.at`) has the quotas of that budget.
 
     Args:
         within: the method that chooses inside a class.

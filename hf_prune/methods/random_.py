@@ -15,8 +15,8 @@ from hf_prune.signals import Signals
 class Random(Method):
     """Keeps a uniformly random subset.
 
-    Rows are kept in the order of a keyed 64-bit hash of (seed, position in the dataset), smallest first. So a smaller budget
-    keeps a subset of what a larger one keeps, shards can be treated apart, and no generator's version matters.
+    Rows are kept in the order of a keyed 64-bit hash of (seed, position in the dataset), smallest first. So a smaller
+    budget keeps a subset of what a larger one keeps, shards can be treated apart, and no generator's version matters.
 
     Selection.scores is that hash as a fraction of 2**64: (n,) float64 in [0, 1), lower is kept first.
 

@@ -1,0 +1,204 @@
+"""How row ids travel with a batch through an unmodified training loop, and how logits are read on the way."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from hf_prune.errors import ArgumentError
+
+IDS, LABELS = "hf_prune_ids", "hf_prune_labels"
+"""Keys that ride in the batch from collation to the model's forward pass, where they are taken out again."""
+
+
+class Seen(NamedTuple):
+    """One batch as the model saw it, on the model's device.
+
+    Attributes:
+        ids: (batch,) int64 positions in the train dataset.
+        labels: (batch,) int64.
+        signals: (batch, 5) float32 in the order of `dynamics.SIGNALS`.
+        features: (batch, d) float32 input of the head, or None.
+    """
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+    signals: torch.Tensor
+    features: torch.Tensor | None
+
+
+class Rows(list[Any]):
+    """The rows of one batch, and their positions."""
+
+    ids: list[int]
+
+
+class WithIds:
+    """A map-style dataset whose batches know their positions; everything else is the dataset's own.
+
+    Fetching and collating happen in one call of one worker, so ids and rows can't come apart.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._dataset[index]
+
+    def __getitems__(self, indices: list[int]) -> Rows:
+        if hasattr(self._dataset, "__getitems__"):
+            rows = Rows(self._dataset.__getitems__(indices))
+        else:
+            rows = Rows(self._dataset[index] for index in indices)
+        rows.ids = list(indices)
+        return rows
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_dataset" or name.startswith("__"):  # asked for while unpickling, before there is a dataset
+            raise AttributeError(name)
+        return getattr(self._dataset, name)
+
+
+class CollateWithIds:
+    """The loader's own collate function, with the ids and a second copy of the labels added to the batch.
+
+    Label smoothing and `compute_loss_func` take `labels` out before the forward pass; the copy still arrives.
+    """
+
+    def __init__(self, collate: Callable[[Any], Any], label_name: str) -> None:
+        self._collate = collate
+        self._label_name = label_name
+
+    def __call__(self, rows: Rows) -> Any:
+        batch = self._collate(rows)
+        if not isinstance(batch, Mapping) or self._label_name not in batch:
+            found = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
+            raise ArgumentError(
+                f"PruningTrainerCallback needs batches with a {self._label_name!r} entry, got {found}; name the label "
+                "column 'label' or 'labels', or set label_names in TrainingArguments"
+            )
+        batch[IDS] = torch.as_tensor(rows.ids, dtype=torch.int64)  # type: ignore[index]
+        batch[LABELS] = batch[self._label_name]  # type: ignore[index]
+        return batch
+
+
+class Tap:
+    """Taps a data loader and a model until `close`: every training batch goes to `receive`.
+
+    Args:
+        loader: the DataLoader that fetches and collates.
+        model: the module whose forward pass takes the batch.
+        label_name: the batch's key for labels.
+        head: the module whose input is the features, or None.
+        receive: called with every training batch.
+    """
+
+    def __init__(
+        self, loader: Any, model: nn.Module, label_name: str, head: nn.Module | None, receive: Callable[[Seen], None]
+    ) -> None:
+        self._loader = loader
+        self._dataset, self._collate = loader.dataset, loader.collate_fn
+        self._receive = receive
+        self._arriving: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._features: torch.Tensor | None = None
+        self._wants_features = head is not None
+        # A DataLoader refuses to have its dataset replaced; this one only adds the ids.
+        object.__setattr__(loader, "dataset", WithIds(self._dataset))
+        loader.collate_fn = CollateWithIds(self._collate, label_name)
+        # Out of sight of the compiler, which would otherwise recompile for every step.
+        hide: Callable[[Any], Any] = torch.compiler.disable
+        self._hooks = [
+            model.register_forward_pre_hook(hide(self._take_ids), with_kwargs=True),
+            model.register_forward_hook(hide(self._read_output)),
+        ]
+        if head is not None:
+            self._hooks.append(head.register_forward_pre_hook(hide(self._read_features)))
+
+    def close(self) -> None:
+        """Leave loader and model as they were."""
+        for hook in self._hooks:
+            hook.remove()
+        object.__setattr__(self._loader, "dataset", self._dataset)
+        self._loader.collate_fn = self._collate
+
+    def _take_ids(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        ids, labels = kwargs.pop(IDS, None), kwargs.pop(LABELS, None)
+        self._arriving = (ids, labels) if module.training and ids is not None else None
+        return args, kwargs
+
+    def _read_features(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if self._arriving is not None:
+            self._features = args[0].detach().float()
+
+    def _read_output(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self._arriving is None:
+            return
+        ids, labels = self._arriving
+        self._arriving = None
+        features, self._features = self._features, None
+        logits = _logits(output)
+        _check(ids, labels, logits)
+        if self._wants_features and (features is None or features.shape[:1] != ids.shape or features.ndim != 2):
+            raise ArgumentError(
+                "`features`: wanted a module whose input has the shape (batch, d), got "
+                f"{None if features is None else tuple(features.shape)}; name another, as in "
+                "PruningTrainerCallback(features='classifier')"
+            )
+        self._receive(Seen(ids, labels.long(), example_signals(logits.detach(), labels), features))
+
+
+@torch.no_grad()
+def example_signals(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """(batch, 5) float32: loss, p_true, margin, correct and EL2N from (batch, classes) logits and (batch,) labels."""
+    logits = logits.float()
+    true_column = labels.long().clamp(min=0).unsqueeze(1)
+    log_p = logits.log_softmax(dim=1)
+    log_p_true = log_p.gather(1, true_column).squeeze(1)
+    true = logits.gather(1, true_column).squeeze(1)
+    largest_other = logits.scatter(1, true_column, -torch.inf).amax(dim=1)
+    p = log_p.exp()
+    error = p.scatter_add(1, true_column, torch.full_like(true_column, -1, dtype=p.dtype))
+    correct = logits.argmax(dim=1) == true_column.squeeze(1)
+    return torch.stack(
+        [-log_p_true, log_p_true.exp(), true - largest_other, correct.float(), error.norm(dim=1)], dim=1
+    )
+
+
+def head_of(model: nn.Module, features: bool | str) -> nn.Module:
+    """The classification head: the module called `features`, or the last Linear with an output for each label."""
+    modules: dict[str, nn.Module] = dict(model.named_modules())
+    if isinstance(features, str):
+        if features not in modules:
+            raise ArgumentError(f"`features`: the model has no module {features!r}; its last are {list(modules)[-5:]}")
+        return modules[features]
+    labels = getattr(getattr(model, "config", None), "num_labels", None)
+    heads = [module for module in modules.values() if isinstance(module, nn.Linear) and module.out_features == labels]
+    if not heads:
+        raise ArgumentError(
+            f"`features`: found no Linear layer with {labels} outputs, as many as the model has labels; name the "
+            "head, as in PruningTrainerCallback(features='classifier')"
+        )
+    return heads[-1]
+
+
+def _logits(output: Any) -> torch.Tensor:
+    if isinstance(output, Mapping):
+        return output["logits"]  # type: ignore[no-any-return]
+    if isinstance(output, torch.Tensor):
+        return output
+    # A tuple begins with the loss, a scalar, where the model computed one.
+    return next(part for part in output if isinstance(part, torch.Tensor) and part.ndim >= 1)
+
+
+def _check(ids: torch.Tensor, labels: torch.Tensor, logits: torch.Tensor) -> None:
+    one_each = logits.ndim == 2 and logits.shape[1] >= 2 and labels.ndim == 1 and not labels.is_floating_point()
+    if not one_each or not len(ids) == len(labels) == len(logits):
+        raise ArgumentError(
+            "PruningTrainerCallback records single-label classification: for a batch of rows it wants logits of shape "
+            f"(rows, classes >= 2) and whole-number labels of shape (rows,); got {len(ids)} rows, logits "
+            f"{tuple(logits.shape)} and {labels.dtype} labels {tuple(labels.shape)}"
+        )
