@@ -8,7 +8,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from hf_prune.attach import attach
-from hf_prune.attach import selection_of as selection_of
 from hf_prune.config import from_config as from_config
 from hf_prune.dataset import prune as prune
 from hf_prune.dynamics import TrainingDynamics as TrainingDynamics
@@ -34,6 +33,7 @@ from hf_prune.quotas import EqualQuotas as EqualQuotas
 from hf_prune.quotas import ProportionalQuotas as ProportionalQuotas
 from hf_prune.quotas import Quotas as Quotas
 from hf_prune.selection import Selection as Selection
+from hf_prune.selection import selection_of as selection_of
 from hf_prune.signals import Signals as Signals
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
 from hf_prune.dataset import prune
-from hf_prune.selection import ATTRIBUTE, Selection
+from hf_prune.selection import Selection, selection_of
 
 _MARK = "_added_by_hf_prune"
 
@@ -16,26 +16,6 @@ def attach() -> None:
     for cls in (Dataset, DatasetDict, IterableDataset, IterableDatasetDict):  # the last two for their clear error
         _add(cls, "prune", _prune, "hf_prune.prune(ds, ...)")
     _add(Dataset, "selection", property(_selection), "hf_prune.selection_of(ds)")
-
-
-def selection_of(dataset: Dataset) -> Selection:
-    """The selection that a pruned dataset carries, while it still has the pruned rows.
-
-    Raises:
-        AttributeError: there is none, or the rows are others since.
-    """
-    found: Selection | None = getattr(dataset, ATTRIBUTE, None)
-    if found is None:
-        raise AttributeError(
-            "this dataset carries no selection: it was not pruned, or it was transformed since (map, sort, select, "
-            "...); keep it before you transform, as in `sel = coreset.selection`"
-        )
-    if len(found) != len(dataset):
-        raise AttributeError(
-            f"this dataset has {len(dataset)} rows but its selection {len(found)}: rows were filtered since the "
-            "pruning; keep the selection before you transform, as in `sel = coreset.selection`"
-        )
-    return found
 
 
 def _prune(self: Any, method: Any, *, keep: Any, **options: Any) -> Any:

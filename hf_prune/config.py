@@ -47,7 +47,7 @@ class Configurable:
 
         >>> import hf_prune
         >>> hf_prune.PerClass(hf_prune.EL2N(epochs=(0, 5)), quotas="equal").to_config()["quotas"]
-        {'quotas': 'equal'}
+        {'rule': 'equal'}
         """
         return {self.kind: self.name} | {field: _plain(getattr(self, field)) for field in options_of(type(self))}
 
@@ -58,7 +58,7 @@ def options_of(cls: type) -> tuple[str, ...]:
 
 
 def registered(kind: str) -> dict[str, type[Configurable]]:
-    """Every class of a kind ("method" or "quotas") by name."""
+    """Every class of a kind ("method", or "rule" for quotas) by name."""
     return dict(_REGISTRY.get(kind, {}))
 
 

@@ -1,7 +1,7 @@
 """`prune` for Dataset and DatasetDict: from what the user passes to signals, to the method, to the smaller dataset."""
 
+import contextlib
 import importlib.metadata
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.inputs import Inputs
 from hf_prune.methods.base import Method
 from hf_prune.methods.per_class import PerClass
-from hf_prune.selection import RECIPE, Selection, Source, Step
+from hf_prune.selection import RECIPE, Selection, Source, Step, selection_of
 
 D = TypeVar("D", Dataset, DatasetDict)
 
@@ -89,9 +89,8 @@ def prune(
     chosen = chosen.resolve(inputs.available)
     selection = chosen.select(inputs.signals(chosen.needs, chosen), budget, seed)
     keep = float(keep) if isinstance(keep, float | np.floating) else int(keep)
-    versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
-    details = selection.details
-    step = Step(chosen.to_config(), keep, seed, len(dataset), budget, inputs.record(), details, versions)
+    n, details = len(dataset), selection.details
+    step = Step(chosen.to_config(), keep, seed, n, budget, inputs.record(), details, _versions())
     return _finish(dataset, replace(selection, steps=(step,)))
 
 
@@ -142,10 +141,9 @@ def _with_quotas(method: Method, quotas: Any, by: Any) -> Method:
 def _finish(dataset: Dataset, selection: Selection) -> Dataset:
     """The kept rows, carrying a selection whose indices are positions in the first source of a chain."""
     pruned = dataset.select(selection.indices)
-    earlier = getattr(dataset, "selection", None)
-    if earlier is not None:
-        selection = selection.after(earlier)
-    else:
+    try:
+        selection = selection.after(selection_of(dataset))
+    except AttributeError:
         selection = replace(selection, source=Source(len(dataset), _origin(dataset), dataset))
     return selection.attach(pruned)
 
@@ -162,3 +160,11 @@ def _origin(dataset: Dataset) -> dict[str, Any]:
         "derived": recipe.strip() if found else None,
     }
     return {name: value for name, value in known.items() if value is not None}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for library in _LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # faiss has other names too
+            found[library] = importlib.metadata.version(library)
+    return found

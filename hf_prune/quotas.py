@@ -16,7 +16,7 @@ from hf_prune.signals import Signals
 class Quotas(Configurable):
     """Base of the rules; a subclass is a frozen dataclass with a `name` and `weigh`."""
 
-    kind = "quotas"
+    kind = "rule"
     min_per_class: int = 0
 
     def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
@@ -50,8 +50,8 @@ def checked_quotas(value: Any) -> Quotas:
         return value
     if not isinstance(value, str):
         raise ArgumentTypeError(f'`quotas`: wanted "proportional", "equal" or a Quotas object, got {value!r}')
-    rules = registered("quotas")
+    rules = registered("rule")
     if value not in rules:
         raise ArgumentError(f"`quotas`: unknown {value!r}.{did_you_mean(value, rules)} Available: {sorted(rules)}")
-    found: Quotas = named("quotas", value, {})
+    found: Quotas = named("rule", value, {})
     return found

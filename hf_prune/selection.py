@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 ATTRIBUTE = "_hf_prune_selection"
-"""Where a pruned Dataset carries its selection; `Dataset.selection` reads it."""
+"""Where a pruned Dataset carries its selection."""
 
 
 class Source:
@@ -258,6 +258,26 @@ class Selection:
         from hf_prune.records import read_selection
 
         return read_selection(path)
+
+
+def selection_of(dataset: "Dataset") -> Selection:
+    """The selection that a pruned dataset carries, while it still has the pruned rows.
+
+    Raises:
+        AttributeError: there is none, or the rows are others since.
+    """
+    found: Selection | None = getattr(dataset, ATTRIBUTE, None)
+    if found is None:
+        raise AttributeError(
+            "this dataset carries no selection: it was not pruned, or it was transformed since (map, sort, select, "
+            "...); keep it before you transform, as in `sel = coreset.selection`"
+        )
+    if len(found) != len(dataset):
+        raise AttributeError(
+            f"this dataset has {len(dataset)} rows but its selection {len(found)}: rows were filtered since the "
+            "pruning; keep the selection before you transform, as in `sel = coreset.selection`"
+        )
+    return found
 
 
 RECIPE = "Derived with hf_prune:"

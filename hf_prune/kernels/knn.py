@@ -1,5 +1,6 @@
 """Exact k-nearest-neighbour graphs under the Euclidean distance."""
 
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +31,9 @@ class Graph(NamedTuple):
         return np.repeat(np.arange(len(self.start) - 1), np.diff(self.start))
 
 
-def nearest_neighbors(points: NDArray[Any], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def nearest_neighbors(
+    points: NDArray[Any], k: int, track: Callable[[list[slice]], Iterable[slice]] = iter
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The k nearest other rows of every row, nearest first, ties to the lower row.
 
     A row is never its own neighbour, but its duplicates are. faiss proposes candidates in float32; they are measured
@@ -40,6 +43,7 @@ def nearest_neighbors(points: NDArray[Any], k: int) -> tuple[NDArray[np.int64], 
     Args:
         points: (n, d) finite floats of any width.
         k: 0 <= k < n.
+        track: what goes through the tiles of rows, such as a progress bar.
 
     Returns:
         (n, k) int64 rows and (n, k) float64 distances.
@@ -60,7 +64,7 @@ def nearest_neighbors(points: NDArray[Any], k: int) -> tuple[NDArray[np.int64], 
         index.add(centred := (points[tile] - center).astype(np.float32))
         largest = max(largest, float(np.linalg.norm(centred, axis=1).max()))
     wanted = min(n, k + 1 + SPARE_CANDIDATES)
-    for tile in _tiles(n, max(1, min(ROWS_AT_A_TIME, WORKING_BYTES // (8 * wanted * d)))):
+    for tile in track(_tiles(n, max(1, min(ROWS_AT_A_TIME, WORKING_BYTES // (8 * wanted * d))))):
         queries = (points[tile] - center).astype(np.float32)
         near, candidates = index.search(queries, wanted)
         rows = np.arange(tile.start, tile.stop)

@@ -1,9 +1,11 @@
 """D2 Pruning: difficulty and diversity together, by message passing over a nearest-neighbour graph."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from datasets.utils import tqdm
 from numpy.typing import NDArray
 
 from hf_prune.arguments import instance_of, one_of, real_number, true_or_false, whole_number
@@ -54,8 +56,9 @@ class D2(Method):
     >>> from datasets import Dataset
     >>> import hf_prune, numpy as np
     >>> points = np.array([[0.0], [0.1], [5.0], [5.1]])
-    >>> Dataset.from_dict({"x": "abcd"}).prune("d2", keep=2, k=1, scores=[1, 2, 3, 4], embeddings=points)["x"]
-    Column(['b', 'd'])
+    >>> ds = Dataset.from_dict({"x": "abcd"})
+    >>> ds.prune("d2", keep=2, k=1, gamma=0.1, scores=[2, 1, 3, 4], embeddings=points)["x"]
+    Column(['a', 'd'])
     """
 
     name: ClassVar[str] = "d2"
@@ -88,7 +91,7 @@ class D2(Method):
         return score.needs | {"embeddings"} | ({"dynamics"} if self.cutoff else frozenset())
 
     def resolve(self, available: frozenset[str]) -> Self:
-        if self.score is not None and "scores" in available:
+        if self.score is not None and "scores" in available and "scores" not in self.score.needs:
             raise ArgumentError(
                 f"`scores`: D2 was given both scores= and score={self.score!r}; leave out one of the two difficulties"
             )
@@ -116,7 +119,7 @@ class D2(Method):
         k = min(self.k, len(pool) - 1)
         if k < 1 or not budget:  # nobody to send to, or nothing to choose
             return np.arange(budget), {}
-        neighbors, distances = nearest_neighbors(pool.embeddings, k)
+        neighbors, distances = nearest_neighbors(pool.embeddings, k, partial(tqdm, desc="Nearest neighbours", delay=2))
         union = union_graph(neighbors, distances)
         graph = union if self.graph == "union" else directed_graph(neighbors, distances)
         scale = _median_edge(union) if self.normalize else 1.0

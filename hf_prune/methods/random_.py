@@ -25,7 +25,7 @@ class Random(Method):
     >>> from datasets import Dataset
     >>> import hf_prune
     >>> Dataset.from_dict({"x": range(10)}).prune("random", keep=3, seed=0)["x"]
-    Column([0, 1, 2])
+    Column([0, 3, 8])
     """
 
     name: ClassVar[str] = "random"

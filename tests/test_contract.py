@@ -1,0 +1,185 @@
+"""What every method and every composite must hold to."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset, Features, Value
+
+import hf_prune
+from hf_prune.config import from_config, registered
+from hf_prune.dynamics import TrainingDynamics
+from hf_prune.groups import encode
+from hf_prune.signals import Signals
+
+METHODS = {
+    "random": hf_prune.Random(),
+    "el2n": hf_prune.EL2N(),
+    "el2n early": hf_prune.EL2N(epochs=2),
+    "el2n easy": hf_prune.EL2N(prefer="easy"),
+    "forgetting": hf_prune.Forgetting(),
+    "forgetting middle": hf_prune.Forgetting(prefer="middle", epochs=(1, 4)),
+    "aum": hf_prune.AUM(),
+    "aum hard": hf_prune.AUM(prefer="hard"),
+    "given_scores": hf_prune.GivenScores(),
+    "d2": hf_prune.D2(k=3),
+    "d2 given": hf_prune.D2(k=3, score=hf_prune.GivenScores()),
+    "d2 paper": hf_prune.D2(
+        k=3, gamma=0.1, forward="product", reverse="absolute", graph="directed", squared=True, normalize=False
+    ),
+    "d2 cutoff": hf_prune.D2(k=3, cutoff=0.4, score=hf_prune.Forgetting()),
+    "drop": hf_prune.DRoP(),
+    "drop d2": hf_prune.DRoP(within=hf_prune.D2(k=3), temperature=0.5, allocate="count", prior=(0, 0)),
+    "per_class": hf_prune.PerClass(hf_prune.EL2N()),
+    "per_class equal d2": hf_prune.PerClass(hf_prune.D2(k=3, cutoff=0.2), quotas="equal"),
+    "per_class column drop": hf_prune.PerClass(hf_prune.Random(), quotas=hf_prune.DRoPQuotas(), by="group"),
+}
+N, CLASSES = 40, 3
+each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
+
+
+def arrays(kind="random", n=N, classes=CLASSES):
+    """Row-aligned inputs: random ones, or constant ones in which everything ties."""
+    draw = np.random.default_rng(3)
+    labels = np.arange(n) % classes
+    logits = draw.normal(size=(5, n, max(2, classes)))
+    embeddings, scores = draw.normal(size=(n, 4)), draw.random(n)
+    if kind == "ties":
+        logits, embeddings, scores = np.zeros_like(logits), np.zeros_like(embeddings), np.ones(n)
+    return labels, logits, embeddings, scores
+
+
+def signals(kind="random", n=N, classes=CLASSES):
+    labels, logits, embeddings, scores = arrays(kind, n, classes)
+    groups = encode("label", labels)
+    given = {
+        "labels": groups,
+        "groups": groups,
+        "column:group": groups,
+        "dynamics": TrainingDynamics.from_logits(logits, labels),
+        "embeddings": embeddings,
+        "scores": scores,
+        "recalls": np.linspace(0.5, 0.9, classes),
+    }
+    return Signals(n, given)
+
+
+@pytest.fixture
+def dataset():
+    labels, *_ = arrays()
+    features = Features({"label": ClassLabel(CLASSES), "group": Value("string")})
+    return Dataset.from_dict({"label": labels, "group": [str(label) for label in labels]}, features=features)
+
+
+def passed(method):
+    """The signals as a user passes them; `scores=` only to a method that reads it, since D2 refuses two difficulties."""
+    labels, logits, embeddings, scores = arrays()
+    return {
+        "dynamics": TrainingDynamics.from_logits(logits, labels),
+        "embeddings": embeddings,
+        "recalls": np.linspace(0.5, 0.9, CLASSES),
+        "scores": scores if "scores" in method.needs else None,
+    }
+
+
+def test_every_registered_method_is_in_this_suite():
+    assert set(registered("method")) <= {method.name for method in METHODS.values()}
+
+
+@each_method
+@pytest.mark.parametrize("kind", ["random", "ties"])
+@pytest.mark.parametrize("budget", [0, 1, 7, N - 1, N])
+def test_budget_is_exact_and_indices_are_sorted_and_unique(method, kind, budget):
+    selection = method.select(signals(kind), budget, seed=0)
+    assert selection.indices.dtype == np.int64
+    assert len(selection.indices) == budget
+    assert (np.diff(selection.indices) > 0).all()
+    assert budget == 0 or (selection.indices[0] >= 0 and selection.indices[-1] < N)
+    assert selection.scores.shape == (N,)
+    assert np.isfinite(selection.scores).all()
+
+
+@each_method
+def test_one_class_and_one_row(method):
+    for n in (1, 2):
+        one = signals(n=n, classes=1)
+        assert method.select(one, n, seed=0).indices.tolist() == list(range(n))
+
+
+@each_method
+def test_a_smaller_budget_is_a_prefix_of_the_picking_order(method):
+    large = method.select(signals(), 30, seed=4)
+    for budget in (3, 12, 29):
+        small = method.select(signals(), budget, seed=4)
+        np.testing.assert_array_equal(np.sort(large.order[:budget]), small.indices)
+
+
+@each_method
+def test_same_seed_same_rows(method):
+    first, second = (method.select(signals(), 13, seed=9) for _ in range(2))
+    np.testing.assert_array_equal(first.indices, second.indices)
+    np.testing.assert_array_equal(first.rank, second.rank)
+
+
+@each_method
+def test_reads_exactly_the_signals_it_declares(method):
+    method = method.resolve(frozenset({"dynamics"}))
+    given = signals()
+    method.select(given, 13, seed=0)
+    assert given.seen == method.needs
+
+
+@each_method
+def test_inputs_are_not_modified(method, dataset):
+    given = passed(method)
+    before = pickle.dumps([given["dynamics"]["loss"], given["embeddings"], given["scores"], dataset[:]])
+    dataset.prune(method, keep=13, **given)
+    assert pickle.dumps([given["dynamics"]["loss"], given["embeddings"], given["scores"], dataset[:]]) == before
+
+
+@each_method
+def test_config_goes_through_json_and_back(method):
+    assert from_config(json.loads(json.dumps(method.to_config()))) == method
+
+
+@each_method
+def test_pickles_and_hashes(method):
+    again = pickle.loads(pickle.dumps(method))
+    assert again == method
+    assert hash(again) == hash(method)
+
+
+@each_method
+def test_missing_signals_are_named_with_the_line_to_type(method, dataset):
+    needs = method.resolve(frozenset({"dynamics"})).needs - {"groups", "labels", "column:group"}
+    if not needs:
+        pytest.skip("needs nothing but columns")
+    with pytest.raises(hf_prune.MissingSignalError) as caught:
+        dataset.prune(method, keep=3)
+    for name in needs:
+        assert f"{name}=" in str(caught.value)
+
+
+@each_method
+def test_prune_gives_a_dataset_with_its_selection(method, dataset):
+    coreset = dataset.prune(method, keep=0.3, **passed(method))
+    assert isinstance(coreset, Dataset)
+    assert len(coreset) == 12
+    assert coreset["label"] == dataset.select(coreset.selection.indices)["label"]
+    json.dumps(coreset.selection.steps[0].__dict__)
+    assert coreset.selection.at(keep=5).indices.size == 5
+
+
+@each_method
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_and_inf_are_refused_by_name(method, dataset, bad):
+    needs = method.resolve(frozenset({"dynamics"})).needs
+    for name in needs & {"embeddings", "scores"}:
+        spoilt = passed(method)
+        spoilt[name][5] = bad
+        with pytest.raises(ValueError, match=rf"`{name}`: row 5 "):
+            dataset.prune(method, keep=3, **spoilt)
+    if "recalls" in needs:
+        with pytest.raises(ValueError, match="`recalls`.*class '1'"):
+            dataset.prune(method, keep=3, **(passed(method) | {"recalls": [0.5, bad, 0.5]}))
