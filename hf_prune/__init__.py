@@ -7,7 +7,7 @@ first used.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from hf_prune.attach import attach
+from hf_prune.attach import attach_methods as _attach_methods
 from hf_prune.config import from_config as from_config
 from hf_prune.dataset import prune as prune
 from hf_prune.dynamics import TrainingDynamics as TrainingDynamics
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-attach()
+_attach_methods()
 
 
 def __getattr__(name: str) -> Any:

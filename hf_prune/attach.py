@@ -11,7 +11,7 @@ from hf_prune.selection import Selection, selection_of
 _MARK = "_added_by_hf_prune"
 
 
-def attach() -> None:
+def attach_methods() -> None:
     """Add the methods; doing it twice changes nothing, and a `prune` or `selection` of another package stays."""
     for cls in (Dataset, DatasetDict, IterableDataset, IterableDatasetDict):  # the last two for their clear error
         _add(cls, "prune", _prune, "hf_prune.prune(ds, ...)")

@@ -16,7 +16,8 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.inputs import Inputs
 from hf_prune.methods.base import Method
 from hf_prune.methods.per_class import PerClass
-from hf_prune.selection import RECIPE, Selection, Source, Step, selection_of
+from hf_prune.provenance import Source, Step
+from hf_prune.selection import Selection, selection_of
 
 D = TypeVar("D", Dataset, DatasetDict)
 
@@ -144,22 +145,8 @@ def _finish(dataset: Dataset, selection: Selection) -> Dataset:
     try:
         selection = selection.after(selection_of(dataset))
     except AttributeError:
-        selection = replace(selection, source=Source(len(dataset), _origin(dataset), dataset))
+        selection = replace(selection, source=Source.of(dataset))
     return selection.attach(pruned)
-
-
-def _origin(dataset: Dataset) -> dict[str, Any]:
-    """What is known of where a dataset comes from; `derived` is the recipe if it was pruned and then transformed."""
-    info = dataset.info
-    _, found, recipe = (info.description or "").rpartition(RECIPE)
-    known = {
-        "dataset": info.dataset_name,
-        "config": info.config_name,
-        "split": None if dataset.split is None else str(dataset.split),
-        "fingerprint": dataset._fingerprint,
-        "derived": recipe.strip() if found else None,
-    }
-    return {name: value for name, value in known.items() if value is not None}
 
 
 def _versions() -> dict[str, str]:

@@ -1,95 +1,24 @@
 """The record of a pruning: which rows are kept, by what, from which data; it can be saved, checked and repeated."""
 
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from hf_prune.budget import resolve_keep
-from hf_prune.digest import column_digest
-from hf_prune.errors import AlignmentError, ArgumentError
+from hf_prune.errors import ArgumentError
 from hf_prune.groups import Groups
+from hf_prune.provenance import RECIPE, Source, Step
+from hf_prune.records import read_record, write_record
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 ATTRIBUTE = "_hf_prune_selection"
 """Where a pruned Dataset carries its selection."""
-
-
-class Source:
-    """The data that a selection indexes: row count, name, and one digest per column, computed when first asked for."""
-
-    def __init__(
-        self,
-        n: int,
-        origin: Mapping[str, Any],
-        dataset: "Dataset | None" = None,
-        digests: Mapping[str, str] | None = None,
-    ) -> None:
-        self.n = n
-        self.origin = dict(origin)
-        self.dataset = dataset
-        self._digests = None if digests is None else dict(digests)
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """Digest by column of the source."""
-        if self._digests is None:
-            assert self.dataset is not None, "a Source has its dataset or its digests"
-            self._digests = {column: column_digest(self.dataset, column) for column in self.dataset.column_names}
-        return self._digests
-
-    def check(self, dataset: "Dataset") -> None:
-        """Refuse a dataset that is not the source: other row count, a column with other values, nothing in common."""
-        if dataset is self.dataset:
-            return
-        if len(dataset) != self.n:
-            raise AlignmentError(f"this selection was made for {self.n} rows, the dataset has {len(dataset)}")
-        common = [column for column in self.digests if column in dataset.column_names]
-        different = [column for column in common if column_digest(dataset, column) != self.digests[column]]
-        if different:
-            raise AlignmentError(
-                f"this selection was made for other data: of the columns {common} that both have, {different} hold "
-                "other values or another row order; load the dataset that was pruned"
-            )
-        if not common and not self._renamed(dataset):
-            raise AlignmentError(
-                "this selection can't be checked: the dataset has none of the recorded columns "
-                f"{sorted(self.digests)}; its own are {dataset.column_names}"
-            )
-
-    def _renamed(self, dataset: "Dataset") -> bool:
-        recorded = set(self.digests.values())
-        return any(column_digest(dataset, column) in recorded for column in dataset.column_names)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One call of `prune`.
-
-    Attributes:
-        method: the method and all its options, as `to_config` writes them.
-        keep: as the user gave it.
-        seed: the seed.
-        n: rows that the step saw.
-        budget: rows that it kept.
-        signals: what was read, by signal.
-        versions: of hf_prune and the libraries that decide the result.
-    """
-
-    method: dict[str, Any]
-    keep: float | int
-    seed: int
-    n: int
-    budget: int
-    signals: dict[str, Any] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,12 +133,12 @@ class Selection:
         return pruned
 
     def recipe(self) -> str:
-        """One line: what was done to which data."""
-        done = "; ".join(
-            f"{_one_line(step.method)} kept {step.budget} of {step.n} rows, seed {step.seed}" for step in self.steps
-        )
+        """One line: what was done, first step first."""
+        return "; ".join(self._history())
+
+    def _history(self) -> list[str]:
         before = self.source.origin.get("derived") if self.source else None
-        return f"{before}; {done}" if before else done
+        return [*([before] if before else []), *map(str, self.steps)]
 
     def group_table(self) -> list[dict[str, Any]]:
         """For each group its name, its rows in the source, the kept ones, and the share kept (NaN without rows)."""
@@ -224,18 +153,14 @@ class Selection:
     def summary(self) -> str:
         """A few lines to read: every step, and for quotas what each group kept."""
         lines = [f"{len(self):,} of {self.n:,} rows kept ({len(self) / self.n:.1%})"]
-        lines += [
-            f"  {_one_line(step.method)}: {step.n:,} -> {step.budget:,}, seed {step.seed}" for step in self.steps
-        ]
-        if self.source is not None and self.source.origin.get("derived"):
-            lines.append(f"  the source itself was derived: {self.source.origin['derived']}")
+        lines += [f"  {step}" for step in self._history()]
         if table := self.group_table():
             width = max(5, *(len(row["group"]) for row in table))
             lines.append(f"  {'group':<{width}}  {'rows':>9}  {'kept':>9}  density")
-            lines += [
-                f"  {row['group']:<{width}}  {row['size']:>9,}  {row['kept']:>9,}  {row['density']:>7.3f}"
-                for row in table
-            ]
+            for row in table:
+                lines.append(
+                    f"  {row['group']:<{width}}  {row['size']:>9,}  {row['kept']:>9,}  {row['density']:>7.3f}"
+                )
         return "\n".join(lines)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -244,20 +169,75 @@ class Selection:
         Raises:
             ArgumentError: something else is at `path`.
         """
-        from hf_prune.records import write_selection
-
-        write_selection(self, path)
+        groups, source = self.groups, self.source
+        header = {
+            "rows": self.n,
+            "kept": len(self),
+            "at_least": self.at_least,
+            "groups": None if groups is None else {"values": groups.values, "names": groups.names},
+            "steps": [asdict(step) for step in self.steps],
+            "source": None if source is None else {"origin": source.origin, "digests": source.digests},
+        }
+        kept = np.zeros(self.n, dtype=bool)
+        kept[self.indices] = True
+        columns: dict[str, Any] = {"kept": kept, "score": self.scores}
+        if self.rank is not None:
+            rank = np.zeros(self.n, dtype=np.int64)
+            rank[self.indices] = self.rank
+            columns["rank"] = pa.array(rank, mask=~kept)
+        if groups is not None:
+            columns["group"] = groups.codes
+        write_record(path, header, pa.table(columns))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Selection":
+    def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; nothing in it is executed.
 
         Raises:
             ArgumentError: no such folder, or its files are damaged or contradict each other.
         """
-        from hf_prune.records import read_selection
+        header, table = read_record(path)
+        try:
+            return cls._from_record(header, table)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ArgumentError(f"`path`: the selection in {os.fspath(path)!r} is damaged: {error}") from error
 
-        return read_selection(path)
+    @classmethod
+    def _from_record(cls, header: dict[str, Any], table: pa.Table) -> Self:
+        n = table.num_rows
+        kept = np.asarray(table.column("kept"))
+        indices = np.flatnonzero(kept).astype(np.int64)
+        _require(n == header["rows"], f"{n} rows in the table, {header['rows']} in the header")
+        _require(
+            len(indices) == header["kept"], f"{len(indices)} kept rows in the table, {header['kept']} in the header"
+        )
+        rank = groups = None
+        if "rank" in table.column_names:
+            rank = np.asarray(table.column("rank").drop_null(), dtype=np.int64)
+            _require(np.array_equal(np.sort(rank), np.arange(len(indices))), "the ranks are no order of the kept rows")
+        if header["groups"] is not None:
+            codes = np.asarray(table.column("group"), dtype=np.int64)
+            groups = Groups(codes, tuple(header["groups"]["values"]), tuple(header["groups"]["names"]))
+            _require(len(groups.values) == len(groups.names), "as many group names as values are wanted")
+            _require(n == 0 or (codes.min() >= -1 and codes.max() < len(groups.names)), "rows of unknown groups")
+        steps = tuple(Step(**step) for step in header["steps"])
+        source = header["source"]
+        return cls(
+            indices=indices,
+            n=n,
+            scores=np.asarray(table.column("score"), dtype=np.float64),
+            rank=rank,
+            groups=groups,
+            at_least=int(header["at_least"]),
+            details=steps[-1].details if steps else {},
+            steps=steps,
+            source=None if source is None else Source(n, source["origin"], digests=source["digests"]),
+        )
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)
 
 
 def selection_of(dataset: "Dataset") -> Selection:
@@ -278,18 +258,3 @@ def selection_of(dataset: "Dataset") -> Selection:
             "pruning; keep the selection before you transform, as in `sel = coreset.selection`"
         )
     return found
-
-
-RECIPE = "Derived with hf_prune:"
-"""How the line begins that a pruned dataset's description gets."""
-
-
-def _one_line(method: Mapping[str, Any]) -> str:
-    """A method's config on one line, as in `per_class(within=el2n(...), quotas=equal)`."""
-    kind, name = next(iter(method.items()))
-    options = ", ".join(
-        f"{key}={_one_line(value) if isinstance(value, Mapping) else json.dumps(value)}"
-        for key, value in method.items()
-        if key != kind
-    )
-    return f"{name}({options})" if options else str(name)

@@ -1,0 +1,41 @@
+# `make demo` and `make test` need Python 3.11 or newer, make and a C library; they install the rest into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test quality style bench notebooks clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python trainers/image_classification.py
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+quality: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+style: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+notebooks: $(VENV)/.dev
+	$(BIN)/python -m jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/.torch
+	$(BIN)/python -m pip install --editable '.[demo]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.torch
+	$(BIN)/python -m pip install --editable '.[dev]'
+	touch $@
+
+# Pinned, because a plain `torch` may bring gigabytes of CUDA libraries that nothing here uses.
+$(VENV)/.torch:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install torch==2.13.0
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info outputs

@@ -1,0 +1,109 @@
+"""Where a selection comes from: the data it indexes and the calls of `prune` that led to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from hf_prune.digest import column_digest
+from hf_prune.errors import AlignmentError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+RECIPE = "Derived with hf_prune:"
+"""How the line begins that a pruned dataset's description gets."""
+
+
+class Source:
+    """The data that a selection indexes: row count, name, and one digest per column, computed when first asked for."""
+
+    def __init__(
+        self,
+        n: int,
+        origin: Mapping[str, Any],
+        dataset: "Dataset | None" = None,
+        digests: Mapping[str, str] | None = None,
+    ) -> None:
+        self.n = n
+        self.origin = dict(origin)
+        self.dataset = dataset
+        self._digests = None if digests is None else dict(digests)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digest by column of the source."""
+        if self._digests is None:
+            assert self.dataset is not None, "a Source has its dataset or its digests"
+            self._digests = {column: column_digest(self.dataset, column) for column in self.dataset.column_names}
+        return self._digests
+
+    @classmethod
+    def of(cls, dataset: "Dataset") -> Self:
+        """The source that `dataset` is; `origin["derived"]` is its recipe if it was pruned and then transformed."""
+        info = dataset.info
+        _, found, recipe = (info.description or "").rpartition(RECIPE)
+        known = {
+            "dataset": info.dataset_name,
+            "config": info.config_name,
+            "split": None if dataset.split is None else str(dataset.split),
+            "fingerprint": dataset._fingerprint,
+            "derived": recipe.strip() if found else None,
+        }
+        return cls(len(dataset), {name: value for name, value in known.items() if value is not None}, dataset)
+
+    def check(self, dataset: "Dataset") -> None:
+        """Refuse a dataset that is not the source: other row count, a column with other values, nothing in common."""
+        if dataset is self.dataset:
+            return
+        if len(dataset) != self.n:
+            raise AlignmentError(f"this selection was made for {self.n} rows, the dataset has {len(dataset)}")
+        common = [column for column in self.digests if column in dataset.column_names]
+        different = [column for column in common if column_digest(dataset, column) != self.digests[column]]
+        if different:
+            raise AlignmentError(
+                f"this selection was made for other data: of the columns {common} that both have, {different} hold "
+                "other values or another row order; load the dataset that was pruned"
+            )
+        if not common and not self._renamed(dataset):
+            raise AlignmentError(
+                "this selection can't be checked: the dataset has none of the recorded columns "
+                f"{sorted(self.digests)}; its own are {dataset.column_names}"
+            )
+
+    def _renamed(self, dataset: "Dataset") -> bool:
+        recorded = set(self.digests.values())
+        return any(column_digest(dataset, column) in recorded for column in dataset.column_names)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of `prune`.
+
+    Attributes:
+        method: the method and all its options, as `to_config` writes them.
+        keep: as the user gave it.
+        seed: the seed.
+        n: rows that the step saw.
+        budget: rows that it kept.
+        signals: what was read, by signal.
+        versions: of hf_prune and the libraries that decide the result.
+    """
+
+    method: dict[str, Any]
+    keep: float | int
+    seed: int
+    n: int
+    budget: int
+    signals: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{_call(self.method)} kept {self.budget} of {self.n} rows, seed {self.seed}"
+
+
+def _call(config: Mapping[str, Any]) -> str:
+    """A config as one would type it, such as `per_class(within=random, quotas=equal, by=None)`."""
+    (_, name), *options = config.items()
+    shown = (f"{key}={_call(value) if isinstance(value, Mapping) else repr(value)}" for key, value in options)
+    return f"{name}({', '.join(shown)})" if options else str(name)

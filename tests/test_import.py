@@ -1,0 +1,69 @@
+"""What `import hf_prune` does and doesn't do; each case in a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(code):
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_stays_light():
+    heavy = ["torch", "transformers", "faiss", "evaluate", "matplotlib", "sklearn", "accelerate", "safetensors"]
+    code = f"import hf_prune, sys; print([name for name in {heavy} if name in sys.modules])"
+    assert run(code) == "[]"
+
+
+def test_pruning_without_a_model_needs_no_torch():
+    code = """
+import sys, hf_prune
+from datasets import Dataset
+Dataset.from_dict({"label": [0, 1] * 50}).prune("drop", keep=0.3, recalls=[0.5, 0.9])
+print("torch" in sys.modules, "faiss" in sys.modules)"""
+    assert run(code) == "False False"
+
+
+@pytest.mark.parametrize("name", ["prune", "selection"])
+def test_what_another_package_defined_stays(name):
+    code = f"""
+import warnings, datasets
+datasets.Dataset.{name} = "theirs"
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import hf_prune
+print(datasets.Dataset.{name}, len(caught), caught[0].message)
+ds = datasets.Dataset.from_dict({{"x": range(10)}})
+coreset = hf_prune.prune(hf_prune.prune(ds, "random", keep=5), "random", keep=2)
+print(hf_prune.selection_of(coreset).n)"""
+    first, second = run(code).splitlines()
+    assert first.startswith(f"theirs 1 Dataset.{name} is already defined")
+    assert f"use hf_prune.{'prune(ds, ...)' if name == 'prune' else 'selection_of(ds)'}" in first
+    assert second == "10"
+
+
+def test_importing_again_changes_nothing():
+    code = """
+import importlib, datasets, hf_prune
+before = datasets.Dataset.prune, datasets.Dataset.selection
+hf_prune.attach.attach_methods()
+importlib.reload(hf_prune)
+print(before == (datasets.Dataset.prune, datasets.Dataset.selection))"""
+    assert run(code) == "True"
+
+
+def test_public_names():
+    code = """
+import hf_prune
+print(hf_prune.PruningTrainerCallback.__name__, hf_prune.metrics.RecallGap.__name__, "metrics" in dir(hf_prune))
+try:
+    hf_prune.nothing
+except AttributeError as error:
+    print(error)"""
+    assert run(code).splitlines() == [
+        "PruningTrainerCallback RecallGap True",
+        "module 'hf_prune' has no attribute 'nothing'",
+    ]

@@ -1,0 +1,95 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.groups import encode
+from hf_prune.recalls import Recalls, count_recalls, read_recalls
+
+PETS = encode("label", [0, 1, 0, 1], ["cat", "dog"])
+
+
+def predicted(predictions, labels):
+    return SimpleNamespace(predictions=np.array(predictions), label_ids=np.array(labels), metrics={})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"cat": 0.5, "dog": 1.0},
+        {0: 0.5, 1: 1},
+        [0.5, 1.0],
+        (0.5, 1.0),
+        np.array([0.5, 1.0]),
+        ([0, 1, 1], [0, 0, 1]),
+        (np.array([[2.0, 0], [0, 1], [0, 1]]), np.array([0, 0, 1])),
+        predicted([0, 1, 1], [0, 0, 1]),
+        predicted([[2.0, 0], [0, 1], [0, 1]], [0, 0, 1]),
+        [{"cat": 0.4, "dog": 1.0}, [0.6, 1.0]],
+    ],
+)
+def test_every_shape_of_recalls(given):
+    np.testing.assert_allclose(read_recalls(given, PETS).values, [0.5, 1.0])
+
+
+def test_sorted_values_without_class_label():
+    groups = encode("label", ["dog", "cat"])
+    assert read_recalls([0.2, 0.9], groups).values.tolist() == [0.2, 0.9]
+    assert read_recalls({"dog": 0.9, "cat": 0.2}, groups).values.tolist() == [0.2, 0.9]
+
+
+def test_a_model_that_returns_more_than_logits():
+    output = SimpleNamespace(predictions=(np.array([[1.0, 0], [0, 1]]), np.zeros(2)), label_ids=np.array([0, 1]))
+    assert read_recalls(output, PETS).values.tolist() == [1.0, 1.0]
+
+
+def test_the_prior_smooths_counts_and_leaves_bare_recalls():
+    counted = count_recalls([0, 1, 1, 1], [0, 0, 1, 1], 2)
+    assert counted.support.tolist() == [2, 2]
+    np.testing.assert_allclose(counted.smoothed((1, 1)), [2 / 4, 3 / 4])
+    np.testing.assert_allclose(counted.smoothed((0, 0)), [0.5, 1.0])
+    assert Recalls(np.array([0.5, 1.0])).smoothed((1, 1)).tolist() == [0.5, 1.0]
+
+
+def test_seeds_are_averaged_with_their_counts():
+    mean = read_recalls([predicted([0, 1, 1], [0, 0, 1]), predicted([0, 0, 1], [0, 0, 1])], PETS)
+    np.testing.assert_allclose(mean.values, [0.75, 1.0])
+    np.testing.assert_allclose(mean.support, [2, 1])
+    assert read_recalls([predicted([0, 1], [0, 1]), [0.5, 0.5]], PETS).support is None
+
+
+def test_an_empty_class_of_the_dataset_needs_no_recall():
+    groups = encode("label", [0, 2], ["cat", "dog", "emu"])
+    assert read_recalls({"cat": 0.5, "emu": 0.25}, groups).values.tolist() == [0.5, 1.0, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"cat": 0.5}, "none for class 'dog'"),
+        (predicted([0, 0], [0, 0]), "none for class 'dog'; the validation data must hold every class"),
+        ({"cat": 0.5, "dgo": 0.5}, r"unknown class 'dgo'. Did you mean 'dog'\?"),
+        ({"cat": 0.5, "dog": 1.2}, r"class 'dog' has 1.2; wanted a number in \[0, 1\]"),
+        ([0.5, -0.1], "class 'dog' has -0.1"),
+        ([0.5, np.nan], "none for class 'dog'"),
+        ([0.5, np.inf], "class 'dog' has inf"),
+        ([0.5], r"a sequence of shape \(1,\) for the 2 classes"),
+        (predicted([0, 3], [0, 1]), "predictions must be class positions from 0 to 1"),
+        (([0, 1], [0, 1, 1]), "wanted predictions of shape"),
+        (([], []), "m >= 1"),
+        ((np.zeros((2, 3)), [0, 1]), "predictions have 3 columns for 2 classes"),
+        ((np.full((2, 2), np.nan), [0, 1]), "NaN or infinite logits"),
+        (SimpleNamespace(predictions=np.zeros((2, 2)), label_ids=None), "no label_ids"),
+        ([{"cat": 0.5, "dog": 0.5}, {"cat": 0.5}], "none for class 'dog'"),
+    ],
+)
+def test_bad_recalls(given, message):
+    with pytest.raises(ArgumentError, match=f"`recalls`: .*{message}"):
+        read_recalls(given, PETS)
+
+
+@pytest.mark.parametrize("given", [0.5, "cat", {"cat": "high", "dog": 0.5}, object()])
+def test_types_that_are_refused(given):
+    with pytest.raises(ArgumentTypeError, match="`recalls`"):
+        read_recalls(given, PETS)
