@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test quality style bench notebooks clean
+.PHONY: demo test quality style notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python trainers/image_classification.py
@@ -21,7 +21,7 @@ style: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 notebooks: $(VENV)/.dev
-	$(BIN)/python -m jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/.torch
 	$(BIN)/python -m pip install --editable '.[demo]'

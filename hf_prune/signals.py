@@ -50,7 +50,7 @@ class Signals:
         """A view of `rows`, positions in this one; arrays are cut when they are read."""
         view = Signals.__new__(Signals)
         view.__dict__ |= self.__dict__
-        view._rows = self.ids[rows]
+        view._rows = rows if self._rows is None else self._rows[rows]
         view._n = len(rows)
         return view
 
