@@ -1,0 +1,46 @@
+"""The README's Python runs, in its order, on tiny data."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import DatasetDict
+
+from hf_prune.config import _REGISTRY
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """Methods that the README defines are forgotten again."""
+    monkeypatch.setitem(_REGISTRY, "method", dict(_REGISTRY["method"]))
+
+
+def test_readme(text_task, registry, tmp_path, monkeypatch, capsys):
+    import transformers
+
+    monkeypatch.chdir(tmp_path)
+    ds = text_task.dataset
+    names = {
+        "ds": ds,
+        "dsd": DatasetDict(train=ds, test=ds),
+        "validation": ds,
+        "model": text_task.new_model(),
+        "args": text_task.trainer(num_train_epochs=2).args,
+        "X": np.random.default_rng(0).normal(size=(len(ds), 4)),
+        "my_scores": np.arange(len(ds)),
+        "logits": np.zeros((2, len(ds), 3)),
+        "labels": text_task.labels,
+    }
+    collator = text_task.trainer().data_collator
+    names["Trainer"] = lambda *args, **options: transformers.Trainer(*args, data_collator=collator, **options)
+    for block in BLOCKS:
+        # What is written for thousands of rows and for cats and dogs, in the sizes and classes of the tiny data.
+        block = block.replace("keep=1000", "keep=10").replace("keep=15_000", "keep=15")
+        block = block.replace('{"cat": 0.6, "dog": 0.9}', '{"bad": 0.6, "fair": 0.8, "good": 0.9}')
+        exec(block, names)
+    assert "rows kept (29.7%)" in capsys.readouterr().out
+    assert len(ds.prune("mean_loss", keep=4, dynamics=names["recorder"])) == 4
