@@ -61,14 +61,16 @@ def prune(
         scores: (n,) difficulty of each row, higher = harder, or the name of a column of numbers.
         embeddings: (n, d) floats, a column's name, or the callback that recorded features; by default those in
             `dynamics`.
-        dynamics: TrainingDynamics, the callback that recorded them, or the path of a saved file.
+        dynamics: TrainingDynamics, the callback that recorded them, or the path of a saved file; of these rows, or
+            of the first source of a chain.
         recalls: recall of each class on held-out data: a mapping, a sequence in class order,
             `trainer.predict(validation)`, (predictions, references), or a list of these to average over seeds.
         options: the method's own, where it is given by name.
 
     Raises:
         ArgumentError: also a ValueError: a value that can't be used, a signal that is missing, or rows that don't
-        match. ArgumentTypeError: also a TypeError: an argument of another type, or an unknown option.
+            match.
+        ArgumentTypeError: also a TypeError: an argument of another type, or an unknown option.
 
     >>> from datasets import Dataset
     >>> coreset = prune(Dataset.from_dict({"x": range(100)}), "random", keep=0.3)
@@ -143,10 +145,10 @@ def _finish(dataset: Dataset, selection: Selection) -> Dataset:
     """The kept rows, carrying a selection whose indices are positions in the first source of a chain."""
     pruned = dataset.select(selection.indices)
     try:
-        selection = selection.after(selection_of(dataset))
+        earlier = selection_of(dataset)
     except AttributeError:
-        selection = replace(selection, source=Source.of(dataset))
-    return selection.attach(pruned)
+        return replace(selection, source=Source.of(dataset)).attach(pruned)
+    return selection.after(earlier).attach(pruned)
 
 
 def _versions() -> dict[str, str]:

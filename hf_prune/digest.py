@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -42,6 +43,14 @@ def column_digest(dataset: "Dataset", column: str) -> str:
         digest.update(f"rows {len(dataset)}".encode())
         known[column] = digest.hexdigest()
     return known[column]
+
+
+def array_digest(array: NDArray[Any]) -> str:
+    """Digest of a numeric array's dtype, shape and values, read a part at a time."""
+    digest = hashlib.blake2b(f"{array.dtype.str} {array.shape}".encode(), digest_size=16)
+    for start in range(0, len(array), ROWS_AT_A_TIME):
+        digest.update(np.ascontiguousarray(array[start : start + ROWS_AT_A_TIME]).data)
+    return digest.hexdigest()
 
 
 def _update(digest: _Hash, array: Any) -> None:

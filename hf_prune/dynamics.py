@@ -133,6 +133,11 @@ class TrainingDynamics:
             seen += known
         return total / seen
 
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """The dynamics of some rows, in their order: a copy."""
+        features = {moment: array[rows] for moment, array in self.features.items()}
+        return type(self)(self._signals[:, :, rows], self.labels[rows], features)
+
     def check_rows(self, labels: NDArray[Any], column: str) -> None:
         """Refuse rows that these dynamics don't describe: another count, or other labels.
 

@@ -1,5 +1,6 @@
 """From what a user passes to `prune` to the signals that a method reads; what no method needs is never touched."""
 
+import contextlib
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -10,9 +11,11 @@ from datasets import ClassLabel, Dataset
 from numpy.typing import NDArray
 
 from hf_prune.arguments import did_you_mean
+from hf_prune.digest import array_digest
 from hf_prune.dynamics import TrainingDynamics, checked_dynamics
 from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError, MissingSignalError
 from hf_prune.groups import Groups, encode
+from hf_prune.selection import selection_of
 from hf_prune.signals import COLUMN, Signals, how_to_give
 
 VALUES_AT_A_TIME = 2**23
@@ -53,8 +56,9 @@ class Inputs:
         Raises:
             MissingSignalError: some were not passed; the message says how to give them.
         """
-        has_features = "embeddings" in needs and "dynamics" in self._passed and self._dynamics.features
-        available = self.available | ({"embeddings"} if has_features else frozenset())
+        available = self.available
+        if "embeddings" in needs - available and "dynamics" in available and self._dynamics.features:
+            available |= {"embeddings"}
         if missing := sorted(needs - available):
             ways = "; ".join(f"{name}: {how_to_give(name)}" for name in missing)
             there = ", ".join(sorted(name for name in available if not name.startswith(COLUMN))) or "none"
@@ -96,7 +100,8 @@ class Inputs:
     @cached_property
     def _scores(self) -> NDArray[np.float64]:
         scores = self._array("scores", self._passed["scores"], 1).astype(np.float64)
-        self._record["scores"] = {"column": self._passed["scores"]} if isinstance(self._passed["scores"], str) else {}
+        origin = self._passed["scores"] if isinstance(self._passed["scores"], str) else None
+        self._record["scores"] = {"column": origin, "digest": array_digest(scores)}
         return scores
 
     @cached_property
@@ -108,7 +113,8 @@ class Inputs:
             origin = "features of the last recorded epoch"
             value = self._features(value)
         array = self._array("embeddings", value, 2)
-        self._record["embeddings"] = {"from": origin, "shape": list(array.shape), "dtype": str(array.dtype)}
+        shape, dtype = list(array.shape), str(array.dtype)
+        self._record["embeddings"] = {"from": origin, "shape": shape, "dtype": dtype, "digest": array_digest(array)}
         return array
 
     def _features(self, recorder: Any) -> NDArray[np.float32]:
@@ -120,7 +126,11 @@ class Inputs:
     @cached_property
     def _dynamics(self) -> TrainingDynamics:
         dynamics = self._checked(self._passed["dynamics"])
-        self._record["dynamics"] = {"epochs": dynamics.epochs, "rows": len(dynamics), "coverage": dynamics.coverage}
+        self._record["dynamics"] = {
+            "epochs": dynamics.epochs,
+            "coverage": dynamics.coverage,
+            "digest": array_digest(dynamics["loss"]),
+        }
         return dynamics
 
     def _checked(self, value: Any) -> TrainingDynamics:
@@ -130,6 +140,10 @@ class Inputs:
                 "`dynamics`: can't check that they describe these rows without the labels that were trained on; "
                 f"{how_to_give('labels')}"
             )
+        with contextlib.suppress(AttributeError):  # a chain: dynamics of the source serve what is left of it
+            earlier = selection_of(self._dataset)
+            if len(dynamics) == earlier.n:
+                dynamics = dynamics.take(earlier.indices)
         dynamics.check_rows(np.array(self._labels.values)[self._labels.codes], self._label_column)
         return dynamics
 
@@ -149,7 +163,7 @@ class Inputs:
             name, value = f"{name} (column {value!r})", _column_floats(self._dataset, name, value, ndim)
         shape = "(n,)" if ndim == 1 else "(n, d)"
         try:
-            array: NDArray[Any] = np.asanyarray(value)
+            array: NDArray[Any] = np.asarray(value)
         except ValueError as error:
             raise ArgumentError(f"`{name}`: wanted floats of shape {shape}, got rows of unequal length") from error
         if array.dtype.kind in "iub":

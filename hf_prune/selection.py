@@ -2,20 +2,18 @@
 
 import os
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_prune.budget import resolve_keep
-from hf_prune.errors import ArgumentError
+from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups
 from hf_prune.provenance import RECIPE, Source, Step
 from hf_prune.records import read_record, write_record
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 ATTRIBUTE = "_hf_prune_selection"
 """Where a pruned Dataset carries its selection."""
@@ -112,7 +110,7 @@ class Selection:
             source=first.source,
         )
 
-    def apply(self, dataset: "Dataset") -> "Dataset":
+    def apply(self, dataset: Dataset) -> Dataset:
         """The kept rows of `dataset`, which must be the source: row count and column digests are compared.
 
         Added and dropped columns are fine as long as one recorded column is left.
@@ -120,12 +118,14 @@ class Selection:
         Raises:
             AlignmentError: the dataset is not the source; the message says what was compared.
         """
+        if not isinstance(dataset, Dataset):
+            raise ArgumentTypeError(f"`dataset`: wanted a datasets.Dataset, got {type(dataset).__name__}")
         if self.source is None:
             raise ArgumentError("this selection has no source to compare with; use dataset.select(selection.indices)")
         self.source.check(dataset)
         return self.attach(dataset.select(self.indices))
 
-    def attach(self, pruned: "Dataset") -> "Dataset":
+    def attach(self, pruned: Dataset) -> Dataset:
         """Let `pruned`, whose rows these are, carry this selection and say in its description where it comes from."""
         setattr(pruned, ATTRIBUTE, self)
         description = (pruned.info.description or "").partition(RECIPE)[0].strip()
@@ -240,7 +240,7 @@ def _require(holds: bool, otherwise: str) -> None:
         raise ValueError(otherwise)
 
 
-def selection_of(dataset: "Dataset") -> Selection:
+def selection_of(dataset: Dataset) -> Selection:
     """The selection that a pruned dataset carries, while it still has the pruned rows.
 
     Raises:

@@ -7,6 +7,7 @@ import pytest
 from datasets import Array2D, ClassLabel, Dataset, DatasetDict, Features, IterableDatasetDict, Sequence, Value
 
 import hf_prune
+from hf_prune.digest import array_digest
 from hf_prune.dynamics import TrainingDynamics
 
 N = 60
@@ -277,6 +278,21 @@ def test_dynamics_of_another_dataset(ds, dynamics):
         ds.prune("d2", keep=5, scores=np.ones(N), embeddings=Recorder(bare))
 
 
+def test_dynamics_of_the_source_serve_a_chain(ds, dynamics):
+    chain = ds.prune("el2n", keep=0.5, dynamics=dynamics).prune("d2", keep=10, dynamics=dynamics)
+    half = ds.prune("el2n", keep=0.5, dynamics=dynamics)
+    own = TrainingDynamics.from_logits(LOGITS[:, kept(half)], LABELS[kept(half)])
+    alone = half.select(range(30)).prune("d2", keep=10, dynamics=own, embeddings=POINTS[kept(half)])
+    assert chain["image_id"][:] == alone["image_id"][:]
+    with pytest.raises(hf_prune.AlignmentError, match=f"recorded for {N} rows, this dataset has 30"):
+        half.select(range(30)).prune("el2n", keep=5, dynamics=dynamics)
+
+
+def test_embeddings_that_are_passed_leave_the_dynamics_alone(ds):
+    coreset = ds.prune("d2", keep=5, scores="difficulty", embeddings="vector", dynamics="no/such/file")
+    assert len(coreset) == 5
+
+
 def test_no_label_column():
     plain = Dataset.from_dict({"text": ["a", "b"]})
     with pytest.raises(hf_prune.MissingSignalError, match=r"needs groups. To give groups: pass by= or label_column="):
@@ -321,8 +337,9 @@ def test_the_record_of_a_step(ds, dynamics):
     assert step.method["quotas"] == {"rule": "equal"}
     assert step.method["within"]["k"] == 5
     assert (step.keep, step.seed, step.n, step.budget) == (0.3, 7, N, 18)
-    assert step.signals["dynamics"] == {"epochs": 4, "rows": N, "coverage": 1.0}
-    assert step.signals["embeddings"] == {"from": "column vector", "shape": [N, 6], "dtype": "float32"}
+    assert step.signals["dynamics"] == {"epochs": 4, "coverage": 1.0, "digest": array_digest(dynamics["loss"])}
+    vectors = {"from": "column vector", "shape": [N, 6], "dtype": "float32", "digest": array_digest(POINTS)}
+    assert step.signals["embeddings"] == vectors
     assert step.signals["labels"] == {"column": "label"}
     assert step.details["within"]["cat"]["k"] == 5
     assert {"hf_prune", "numpy", "datasets", "faiss-cpu"} == set(step.versions)

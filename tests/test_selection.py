@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from datasets import Dataset, load_from_disk
+from datasets import Dataset, DatasetDict, load_from_disk
 
 import hf_prune
 from hf_prune.selection import Selection
@@ -175,6 +175,8 @@ def test_apply_refuses_other_data(ds, coreset):
         hf_prune.AlignmentError, match=r"of the columns \['x', 'text', 'label'\] that both have, \['x', 't"
     ):
         selection.apply(swapped)
+    with pytest.raises(TypeError, match=r"`dataset`: wanted a datasets.Dataset, got DatasetDict"):
+        selection.apply(DatasetDict(train=ds))
     with pytest.raises(hf_prune.AlignmentError, match="has none of the recorded columns"):
         selection.apply(Dataset.from_dict({"other": range(100, 200)}))
 
