@@ -71,13 +71,16 @@ class PruningTrainerCallback(TrainerCallback):
         loader = kwargs["train_dataloader"]
         # accelerate wraps the loader that fetches and collates; what is set on the wrapper never reaches it.
         loader = getattr(loader, "base_dataloader", loader)
-        if not hasattr(loader.dataset, "__len__"):
+        streaming = isinstance(loader.dataset, torch.utils.data.IterableDataset)
+        if streaming or not hasattr(loader.dataset, "__len__"):
             raise ArgumentError(
                 "PruningTrainerCallback needs a train_dataset with rows that can be counted; this one is streaming: "
                 "load it without streaming=True"
             )
         epochs = math.ceil(state.num_train_epochs)
-        self._recording = _Recording(len(loader.dataset), epochs, first=int(state.epoch or 0))
+        # As the Trainer counts where it resumes; state.epoch is that of the batch size before.
+        steps_an_epoch = max(1, math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps))
+        self._recording = _Recording(len(loader.dataset), epochs, first=state.global_step // steps_an_epoch)
         head = head_of(kwargs["model"], self.features) if self.features else None
         label_names = args.label_names or ["labels"]
         self._tap = Tap(loader, kwargs["model"], label_names[0], head, self._recording.add)
@@ -122,7 +125,6 @@ class _Recording:
 
     def __init__(self, n: int, epochs: int, first: int) -> None:
         self.finished = first
-        self._open = False
         # Untouched pages cost nothing, so epochs that an early stop leaves out don't either.
         self._signals = np.empty((len(SIGNALS), epochs, n), dtype=np.float32)
         self._labels = np.full(n, UNSEEN, dtype=np.int64)
@@ -136,11 +138,8 @@ class _Recording:
 
     def begin_epoch(self) -> None:
         self._signals[:, self.finished] = np.nan
-        self._open = True
 
     def add(self, seen: Seen) -> None:
-        if not self._open:
-            return
         self._waiting.append(seen)
         self._waiting_values += seen.signals.numel() + (0 if seen.features is None else seen.features.numel())
         if self._waiting_values > BUFFERED_VALUES:
@@ -148,7 +147,6 @@ class _Recording:
 
     def end_epoch(self) -> None:
         self._store()
-        self._open = False
         self.finished += 1
 
     def dynamics(self) -> TrainingDynamics:
@@ -159,8 +157,10 @@ class _Recording:
             return
         ids, labels, signals = (torch.cat(parts).cpu().numpy() for parts in list(zip(*self._waiting, strict=True))[:3])
         if (labels < 0).any():
-            row = int(ids[np.argmax(labels < 0)])
-            raise ArgumentError(f"PruningTrainerCallback: row {row} of the train dataset has the label {labels.min()}")
+            first = np.argmax(labels < 0)
+            raise ArgumentError(
+                f"PruningTrainerCallback: row {ids[first]} of the train dataset has the label {labels[first]}"
+            )
         self._labels[ids] = labels
         self._signals[:, self.finished, ids] = signals.T
         if self._waiting[0].features is not None:

@@ -1,5 +1,6 @@
 """How row ids travel with a batch through an unmodified training loop, and how logits are read on the way."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -8,8 +9,7 @@ from torch import nn
 
 from hf_prune.errors import ArgumentError
 
-IDS, LABELS = "hf_prune_ids", "hf_prune_labels"
-"""Keys that ride in the batch from collation to the model's forward pass, where they are taken out again."""
+_numbers = itertools.count()
 
 
 class Seen(NamedTuple):
@@ -67,11 +67,17 @@ class CollateWithIds:
     """The loader's own collate function, with the ids and a second copy of the labels added to the batch.
 
     Label smoothing and `compute_loss_func` take `labels` out before the forward pass; the copy still arrives.
+
+    Attributes:
+        keys: of the ids and the copy, from here to the model's forward pass, where they are taken out again. No other
+            object has the same, so that two recorders, or one that a crash left behind, don't take each other's.
     """
 
     def __init__(self, collate: Callable[[Any], Any], label_name: str) -> None:
         self._collate = collate
         self._label_name = label_name
+        number = next(_numbers)
+        self.keys = f"hf_prune_ids_{number}", f"hf_prune_labels_{number}"
 
     def __call__(self, rows: Rows) -> Any:
         batch = self._collate(rows)
@@ -81,8 +87,9 @@ class CollateWithIds:
                 f"PruningTrainerCallback needs batches with a {self._label_name!r} entry, got {found}; name the label "
                 "column 'label' or 'labels', or set label_names in TrainingArguments"
             )
-        batch[IDS] = torch.as_tensor(rows.ids, dtype=torch.int64)  # type: ignore[index]
-        batch[LABELS] = batch[self._label_name]  # type: ignore[index]
+        ids_key, labels_key = self.keys
+        batch[ids_key] = torch.as_tensor(rows.ids, dtype=torch.int64)  # type: ignore[index]
+        batch[labels_key] = batch[self._label_name]  # type: ignore[index]
         return batch
 
 
@@ -101,14 +108,15 @@ class Tap:
         self, loader: Any, model: nn.Module, label_name: str, head: nn.Module | None, receive: Callable[[Seen], None]
     ) -> None:
         self._loader = loader
-        self._dataset, self._collate = loader.dataset, loader.collate_fn
+        self._dataset, self._collate = _bare(loader.dataset, loader.collate_fn)
         self._receive = receive
         self._arriving: tuple[torch.Tensor, torch.Tensor] | None = None
         self._features: torch.Tensor | None = None
         self._wants_features = head is not None
         # A DataLoader refuses to have its dataset replaced; this one only adds the ids.
-        object.__setattr__(loader, "dataset", WithIds(self._dataset))
-        loader.collate_fn = CollateWithIds(self._collate, label_name)
+        object.__setattr__(loader, "dataset", WithIds(loader.dataset))
+        loader.collate_fn = CollateWithIds(loader.collate_fn, label_name)
+        self._keys = loader.collate_fn.keys
         # Out of sight of the compiler, which would otherwise recompile for every step.
         hide: Callable[[Any], Any] = torch.compiler.disable
         self._hooks = [
@@ -126,13 +134,14 @@ class Tap:
         self._loader.collate_fn = self._collate
 
     def _take_ids(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        ids, labels = kwargs.pop(IDS, None), kwargs.pop(LABELS, None)
+        ids, labels = (kwargs.pop(key, None) for key in self._keys)
         self._arriving = (ids, labels) if module.training and ids is not None else None
         return args, kwargs
 
     def _read_features(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if self._arriving is not None:
-            self._features = args[0].detach().float()
+            vectors = args and isinstance(args[0], torch.Tensor) and args[0].is_floating_point()
+            self._features = args[0].detach().float() if vectors else None
 
     def _read_output(self, module: nn.Module, args: Any, output: Any) -> None:
         if self._arriving is None:
@@ -144,7 +153,7 @@ class Tap:
         _check(ids, labels, logits)
         if self._wants_features and (features is None or features.shape[:1] != ids.shape or features.ndim != 2):
             raise ArgumentError(
-                "`features`: wanted a module whose input has the shape (batch, d), got "
+                "`features`: wanted a module whose input has the shape (batch, d), in floats, got "
                 f"{None if features is None else tuple(features.shape)}; name another, as in "
                 "PruningTrainerCallback(features='classifier')"
             )
@@ -162,10 +171,10 @@ def example_signals(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     largest_other = logits.scatter(1, true_column, -torch.inf).amax(dim=1)
     p = log_p.exp()
     error = p.scatter_add(1, true_column, torch.full_like(true_column, -1, dtype=p.dtype))
-    correct = logits.argmax(dim=1) == true_column.squeeze(1)
-    return torch.stack(
-        [-log_p_true, log_p_true.exp(), true - largest_other, correct.float(), error.norm(dim=1)], dim=1
-    )
+    margin = true - largest_other
+    # argmax calls the first class the largest of NaN logits.
+    correct = (logits.argmax(dim=1) == true_column.squeeze(1)).float().where(~margin.isnan(), torch.nan)
+    return torch.stack([-log_p_true, log_p_true.exp(), margin, correct, error.norm(dim=1)], dim=1)
 
 
 def head_of(model: nn.Module, features: bool | str) -> nn.Module:
@@ -187,11 +196,27 @@ def head_of(model: nn.Module, features: bool | str) -> nn.Module:
 
 def _logits(output: Any) -> torch.Tensor:
     if isinstance(output, Mapping):
-        return output["logits"]  # type: ignore[no-any-return]
-    if isinstance(output, torch.Tensor):
-        return output
-    # A tuple begins with the loss, a scalar, where the model computed one.
-    return next(part for part in output if isinstance(part, torch.Tensor) and part.ndim >= 1)
+        parts = [output.get("logits")]
+    else:
+        # A tuple begins with the loss, a scalar, where the model computed one.
+        parts = list(output) if isinstance(output, tuple | list) else [output]
+    for part in parts:
+        if isinstance(part, torch.Tensor) and part.ndim >= 1:
+            return part
+    found = f"the entries {sorted(output)}" if isinstance(output, Mapping) else type(output).__name__
+    raise ArgumentError(
+        "PruningTrainerCallback needs a model that returns logits, as a 'logits' entry, as a tensor or in a tuple "
+        f"after the loss; got {found}"
+    )
+
+
+def _bare(dataset: Any, collate: Callable[[Any], Any]) -> tuple[Any, Callable[[Any], Any]]:
+    """A loader's own dataset and collate function, beneath those of other taps: taps end together, in any order."""
+    while isinstance(dataset, WithIds):
+        dataset = dataset._dataset
+    while isinstance(collate, CollateWithIds):
+        collate = collate._collate
+    return dataset, collate
 
 
 def _check(ids: torch.Tensor, labels: torch.Tensor, logits: torch.Tensor) -> None:

@@ -197,14 +197,16 @@ class TrainingDynamics:
             )
         try:
             with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+                metadata, names = file.metadata() or {}, file.keys()
+                ours = metadata.get("format") == _FORMAT and metadata.get("signals") == json.dumps(SIGNALS)
+                # Another program's tensors may be huge, or of a type that numpy lacks.
+                if not ours or not {"signals", "labels"} <= set(names):
+                    raise ArgumentError(f"`dynamics`: {os.fspath(path)!r} was not written by TrainingDynamics.save")
+                tensors = {name: file.get_tensor(name) for name in names}
         except SafetensorError as error:
             raise ArgumentError(
                 f"`dynamics`: {os.fspath(path)!r} is damaged or no safetensors file ({error})"
             ) from error
-        if metadata.get("format") != _FORMAT or metadata.get("signals") != json.dumps(SIGNALS):
-            raise ArgumentError(f"`dynamics`: {os.fspath(path)!r} was not written by TrainingDynamics.save")
         features = {name.removeprefix("features."): tensors[name] for name in tensors if name.startswith("features.")}
         return cls(tensors["signals"], tensors["labels"], features)
 
@@ -221,10 +223,9 @@ def _from_epoch_logits(logits: NDArray[np.float64], labels: NDArray[Any]) -> NDA
     p_true = error[rows, labels]
     error[rows, labels] -= 1
     # The lowest class wins a tie of logits, as argmax does.
-    correct = np.where(np.isnan(true), np.nan, logits.argmax(axis=1) == labels)
-    return np.stack(
-        [-log_p[rows, labels], p_true, true - others.max(axis=1), correct, np.sqrt((error**2).sum(axis=1))]
-    )
+    margin = true - others.max(axis=1)
+    correct = np.where(np.isnan(margin), np.nan, logits.argmax(axis=1) == labels)
+    return np.stack([-log_p[rows, labels], p_true, margin, correct, np.sqrt((error**2).sum(axis=1))])
 
 
 def _one_to_one(recorded: NDArray[np.int64], given: NDArray[Any]) -> NDArray[np.bool_]:
