@@ -101,6 +101,35 @@ def from_config(config: Mapping[str, Any]) -> Any:
     return named(kinds[0], config[kinds[0]], options)
 
 
+def describe(config: Mapping[str, Any]) -> str:
+    """A config as one would type it, without the options that have their default.
+
+    >>> import hf_prune
+    >>> describe(hf_prune.D2(k=5, score=hf_prune.AUM(), gamma=1.0).to_config())
+    'd2(score=aum, k=5)'
+    """
+    (kind, name), *options = config.items()
+    cls = _REGISTRY.get(kind, {}).get(name)
+    defaults = _defaults(cls) if cls else {}  # a method of a package that is not imported
+    shown = [
+        f"{option}={describe(value) if isinstance(value, Mapping) else repr(value)}"
+        for option, value in options
+        if option not in defaults or value != defaults[option]
+    ]
+    return f"{name}({', '.join(shown)})" if shown else str(name)
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    """The options that have a default, as they stand in a config."""
+    found = {}
+    for field in dataclasses.fields(cls):
+        if field.default_factory is not dataclasses.MISSING:
+            found[field.name] = _plain(field.default_factory())
+        elif field.default is not dataclasses.MISSING:
+            found[field.name] = _plain(field.default)
+    return found
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Configurable):
         return value.to_config()

@@ -183,6 +183,15 @@ class Inputs:
             raise AlignmentError(f"`{name}`: wanted one entry for each of the {len(self._dataset)} rows, got {length}")
 
 
+def label_groups(dataset: Dataset, label_column: str | None = None) -> Groups:
+    """The classes of a dataset's rows.
+
+    Args:
+        label_column: as in `prune`.
+    """
+    return Inputs(dataset, label_column, None, {})._labels
+
+
 def _check_column(dataset: Dataset, argument: str, column: Any) -> None:
     if not isinstance(column, str):
         raise ArgumentTypeError(f"`{argument}`: wanted the name of a column, got {column!r}")

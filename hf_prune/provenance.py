@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from hf_prune.config import describe
 from hf_prune.digest import column_digest
 from hf_prune.errors import AlignmentError
 
@@ -99,11 +100,4 @@ class Step:
     versions: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{_call(self.method)} kept {self.budget} of {self.n} rows, seed {self.seed}"
-
-
-def _call(config: Mapping[str, Any]) -> str:
-    """A config as one would type it, such as `per_class(within=random, quotas=equal, by=None)`."""
-    (_, name), *options = config.items()
-    shown = (f"{key}={_call(value) if isinstance(value, Mapping) else repr(value)}" for key, value in options)
-    return f"{name}({', '.join(shown)})" if options else str(name)
+        return f"{describe(self.method)} kept {self.budget} of {self.n} rows, seed {self.seed}"

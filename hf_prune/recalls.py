@@ -38,28 +38,31 @@ class Recalls:
         return np.divide(self.values * self.support + right, total, out=self.values.copy(), where=total > 0)
 
 
-def count_recalls(predictions: ArrayLike, references: ArrayLike, classes: int) -> Recalls:
+def count_recalls(
+    predictions: ArrayLike, references: ArrayLike, classes: int, *, argument: str = "recalls"
+) -> Recalls:
     """Recalls from predictions on held-out data; NaN for a class without references.
 
     Args:
         predictions: (m,) class positions, or (m, classes) logits, of which the largest counts.
         references: (m,) true class positions.
+        argument: what the caller's user passed them as, for messages.
     """
     predicted, true = np.asarray(predictions), np.asarray(references)
     if predicted.ndim == 2:
         if predicted.shape[1] != classes:
-            raise ArgumentError(f"`recalls`: predictions have {predicted.shape[1]} columns for {classes} classes")
+            raise ArgumentError(f"`{argument}`: predictions have {predicted.shape[1]} columns for {classes} classes")
         if not np.isfinite(predicted).all():
-            raise ArgumentError("`recalls`: predictions hold NaN or infinite logits")
+            raise ArgumentError(f"`{argument}`: predictions hold NaN or infinite logits")
         predicted = predicted.argmax(axis=1)
     if predicted.shape != true.shape or true.ndim != 1 or not len(true):
         raise ArgumentError(
-            "`recalls`: wanted predictions of shape (m,) or (m, classes) and references of shape (m,), m >= 1; "
+            f"`{argument}`: wanted predictions of shape (m,) or (m, classes) and references of shape (m,), m >= 1; "
             f"got {np.shape(predictions)} and {np.shape(references)}"
         )
     for name, values in (("predictions", predicted), ("references", true)):
         if not np.issubdtype(values.dtype, np.integer) or values.min() < 0 or values.max() >= classes:
-            raise ArgumentError(f"`recalls`: {name} must be class positions from 0 to {classes - 1}")
+            raise ArgumentError(f"`{argument}`: {name} must be class positions from 0 to {classes - 1}")
     support = np.bincount(true, minlength=classes).astype(np.float64)
     right = np.bincount(true[predicted == true], minlength=classes)
     return Recalls(np.divide(right, support, out=np.full(classes, np.nan), where=support > 0), support)

@@ -108,7 +108,7 @@ def test_the_selection_is_readable_only_while_the_rows_are_its_own(ds, coreset, 
 def test_summary(ds, coreset):
     assert coreset.selection.summary().splitlines() == [
         "30 of 100 rows kept (30.0%)",
-        "  per_class(within=random, quotas=equal, by=None) kept 30 of 100 rows, seed 0",
+        "  per_class(within=random, quotas=equal) kept 30 of 100 rows, seed 0",
         "  group       rows       kept  density",
         "  0             25         10    0.400",
         "  1             25         10    0.400",
@@ -116,7 +116,7 @@ def test_summary(ds, coreset):
     ]
     assert ds.prune("el2n", keep=1, dynamics=dynamics()).selection.summary().splitlines() == [
         "1 of 100 rows kept (1.0%)",
-        "  el2n(prefer='hard', epochs=None) kept 1 of 100 rows, seed 0",
+        "  el2n kept 1 of 100 rows, seed 0",
     ]
 
 

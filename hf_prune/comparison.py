@@ -1,0 +1,249 @@
+"""Comparing pruning methods by held-out accuracy: train on the coresets of each, at several sizes and seeds."""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from datasets import Dataset
+from datasets.utils import tqdm
+from numpy.typing import ArrayLike
+
+from hf_prune.dataset import prune
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.groups import Groups
+from hf_prune.inputs import label_groups
+from hf_prune.recalls import count_recalls
+
+FULL = "all rows"
+"""Name of the runs on the unpruned dataset in a Comparison."""
+
+_FORMAT = "hf_prune.comparison/1"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What one training leaves.
+
+    Attributes:
+        predictions: of the trained model on the test part: (m,) class positions, or (m, classes) logits.
+        references: (m,) true class positions of the test part.
+        signals: keyword arguments of `prune` that this run gives, such as dynamics= and recalls=.
+    """
+
+    predictions: ArrayLike
+    references: ArrayLike
+    signals: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One trained model on the test part.
+
+    Attributes:
+        method: its name in the comparison.
+        keep: as the user gave it; 1.0 for all rows.
+        seed: of the pruning and of the training.
+        kept: rows that were trained on.
+        accuracy: share of the test part that is right.
+        recalls: recall of each class; None for a class that the test part lacks.
+    """
+
+    method: str
+    keep: float | int
+    seed: int
+    kept: int
+    accuracy: float
+    recalls: tuple[float | None, ...]
+
+    @property
+    def worst_class(self) -> float:
+        """The lowest recall."""
+        return min(recall for recall in self.recalls if recall is not None)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation over seeds (NaN for a single seed)."""
+
+    mean: float
+    sd: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        return cls(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"))
+
+    def __str__(self) -> str:
+        """In percent, as in `91.2 ± 0.4`."""
+        return f"{self.mean:.1%}".rstrip("%") + ("" if np.isnan(self.sd) else f" ± {100 * self.sd:.1f}")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The results of `compare`, those on all rows first.
+
+    Attributes:
+        classes: name of each class, in the order of every result's recalls.
+        results: one for each trained model.
+    """
+
+    classes: tuple[str, ...]
+    results: tuple[Result, ...]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The compared methods, without FULL."""
+        return tuple(dict.fromkeys(result.method for result in self.results if result.method != FULL))
+
+    @property
+    def keeps(self) -> tuple[float | int, ...]:
+        """The sizes, as they were given."""
+        return tuple(dict.fromkeys(result.keep for result in self.results if result.method != FULL))
+
+    def of(self, method: str, keep: float | int = 1.0) -> tuple[Result, ...]:
+        """The results of one method at one size, one for each seed; `of(FULL)` are those on all rows.
+
+        Raises:
+            ArgumentError: there are none.
+        """
+        found = tuple(result for result in self.results if (result.method, result.keep) == (method, keep))
+        if not found:
+            raise ArgumentError(
+                f"no results of {method!r} at keep={keep!r}; there are {list(self.methods)} at {list(self.keeps)}"
+            )
+        return found
+
+    def accuracy(self, method: str, keep: float | int = 1.0) -> Spread:
+        """Average accuracy on the test part, over seeds."""
+        return Spread.of([result.accuracy for result in self.of(method, keep)])
+
+    def worst_class(self, method: str, keep: float | int = 1.0) -> Spread:
+        """The lowest class recall of each seed's model, over seeds; each seed may have another worst class.
+
+        The minimum of several noisy recalls lies below the smallest true one, the further the smaller the test part:
+        compare it between methods on one test part, not between test parts.
+        """
+        return Spread.of([result.worst_class for result in self.of(method, keep)])
+
+    def table(self) -> str:
+        """Markdown: a row for each method, for each size `accuracy ± sd (worst class ± sd)` in percent."""
+
+        def cell(method: str, keep: float | int = 1.0) -> str:
+            return f"{self.accuracy(method, keep)} ({self.worst_class(method, keep)})"
+
+        kept = [self.of(self.methods[0], keep)[0].kept for keep in self.keeps]
+        rows = [
+            ["method", *(f"keep {size_text(keep)} ({n:,} rows)" for keep, n in zip(self.keeps, kept, strict=True))],
+            ["---"] * (1 + len(kept)),
+            [f"{FULL} ({self.of(FULL)[0].kept:,})"] + [cell(FULL)] * len(kept),
+            *([method, *(cell(method, keep) for keep in self.keeps)] for method in self.methods),
+        ]
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write every result to a JSON file, replacing one there."""
+        found = {"format": _FORMAT, "classes": self.classes, "results": [asdict(result) for result in self.results]}
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ArgumentError: no such file, or not one of ours.
+        """
+        try:
+            found = json.loads(Path(path).read_text(encoding="utf-8"))
+            if found["format"] != _FORMAT:
+                raise ValueError(f"its format is {found['format']!r}, wanted {_FORMAT!r}")
+            results = (Result(**row | {"recalls": tuple(row["recalls"])}) for row in found["results"])
+            return cls(tuple(found["classes"]), tuple(results))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArgumentError(f"`path`: {os.fspath(path)!r} is no file of Comparison.save: {error}") from error
+
+
+def compare(
+    dataset: Dataset,
+    methods: Mapping[str, Mapping[str, Any]],
+    *,
+    keep: Sequence[float | int],
+    full: Mapping[int, Run],
+    train: Callable[[Dataset, int], Run],
+    label_column: str | None = None,
+) -> Comparison:
+    """Held-out accuracy, average and of the worst class, of models trained on coresets.
+
+    Every method prunes with the signals of the same full run, seed by seed. `train` decides what the comparison
+    means: let it take the same number of optimiser steps whatever the size, and test on rows that neither training
+    nor the signals used. All prunings are made before the first training, so a wrong argument costs no training.
+
+    Args:
+        dataset: the n training rows.
+        methods: for each name in the table the arguments of `prune`, as in {"EL2N": {"method": "el2n"}}.
+        keep: sizes, each a fraction or a count as in `prune`.
+        full: by seed the run on all of `dataset`; its signals go to `prune`, its accuracy to the table's first row.
+        train: (coreset, seed) -> Run, trains a new model on the coreset and predicts the test part.
+        label_column: as in `prune`.
+
+    Cost: methods x keep x seeds trainings.
+
+    Raises:
+        ArgumentError: what `prune` refuses, an empty argument, a size twice. ArgumentTypeError: something else than a
+            Run in `full` or from `train`.
+
+    >>> from datasets import Dataset
+    >>> data = Dataset.from_dict({"label": [0, 0, 0, 1]})
+    >>> def train(coreset, seed):  # always says the most frequent class of its training rows
+    ...     return Run(predictions=[round(sum(coreset["label"]) / len(coreset))] * 4, references=[0, 0, 1, 1])
+    >>> methods, full = {"balanced": {"method": "random", "quotas": "equal"}}, {0: train(data, 0)}
+    >>> print(compare(data, methods, keep=[0.5], full=full, train=train).table())
+    | method | keep 50% (2 rows) |
+    | --- | --- |
+    | all rows (4) | 50.0 (0.0) |
+    | balanced | 50.0 (0.0) |
+    """
+    _check_arguments(methods, keep, full)
+    keep = [size.item() if isinstance(size, np.generic) else size for size in keep]
+    labels = label_groups(dataset, label_column)
+    results = [_result(run, FULL, 1.0, int(seed), len(dataset), labels) for seed, run in full.items()]
+    jobs = list(product(full, methods, keep))
+    arguments = [{"label_column": label_column, **full[seed].signals, **methods[name]} for seed, name, _ in jobs]
+    coresets = [prune(dataset, keep=job[2], seed=job[0], **given) for job, given in zip(jobs, arguments, strict=True)]
+    with tqdm(zip(jobs, coresets, strict=True), "Training on coresets", len(jobs), unit="model") as progress:
+        for (seed, name, size), coreset in progress:
+            progress.set_postfix_str(f"{name}, keep {size_text(size)}, seed {seed}")
+            results.append(_result(train(coreset, seed), name, size, int(seed), len(coreset), labels))
+    return Comparison(labels.names, tuple(results))
+
+
+def size_text(keep: float | int) -> str:
+    """A size as text: `30%` for a fraction, `1,000` for a count."""
+    return f"{100 * keep:g}%" if isinstance(keep, float) else f"{keep:,}"
+
+
+def _check_arguments(methods: Any, keep: Any, full: Any) -> None:
+    if not methods or not all(isinstance(options, Mapping) and "method" in options for options in methods.values()):
+        example = '{"EL2N": {"method": "el2n"}}'
+        raise ArgumentError(f"`methods`: wanted the arguments of prune by name, as in {example}; got {methods}")
+    if FULL in methods:
+        raise ArgumentError(f"`methods`: {FULL!r} is the name of the runs on the whole dataset; take another")
+    if not keep or len(set(keep)) < len(keep):
+        raise ArgumentError(f"`keep`: wanted sizes that differ, as in keep=[0.3, 0.1], got {keep!r}")
+    if not full:
+        raise ArgumentError("`full`: wanted a run on all rows for each seed, as in full={0: train(dataset, 0)}")
+
+
+def _result(run: Any, method: str, keep: float | int, seed: int, kept: int, labels: Groups) -> Result:
+    source = "full" if method == FULL else "train"
+    if not isinstance(run, Run):
+        raise ArgumentTypeError(f"`{source}`: wanted Run(predictions, references), got {type(run).__name__}")
+    counted = count_recalls(run.predictions, run.references, len(labels.names), argument=source)
+    assert counted.support is not None, "counted recalls know their counts"
+    accuracy = np.nansum(counted.values * counted.support) / counted.support.sum()
+    recalls = tuple(None if np.isnan(recall) else recall for recall in counted.values.tolist())
+    return Result(method, keep, seed, kept, float(accuracy), recalls)

@@ -1,0 +1,83 @@
+"""Pictures of results; they need matplotlib, the extra `plots`."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_prune.comparison import FULL, Comparison, Spread, size_text
+from hf_prune.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
+"""The palette of Okabe and Ito (2008), which colour-blind readers can tell apart; its yellow is too pale for lines."""
+
+MARKERS = "osD^vP"
+"""One fewer than colours, so that a pair of the two comes back only after 42 methods."""
+
+
+def plot_comparison(comparison: Comparison) -> "Figure":
+    """Average accuracy on the left and that of the worst class on the right, against the size of the coreset.
+
+    Points are means over seeds and bars one sample standard deviation each way; the methods of one size stand side by
+    side. The grey line and band are the runs on all rows. The two axes differ in scale.
+
+    Returns:
+        A Figure that pyplot doesn't know; `figure.savefig("comparison.png")` writes it.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+
+    >>> from hf_prune.comparison import FULL, Comparison, Result
+    >>> results = [Result(FULL, 1.0, 0, 100, 0.9, (0.8, 1.0)), Result("random", 0.3, 0, 30, 0.7, (0.5, 0.9))]
+    >>> [axes.get_title() for axes in plot_comparison(Comparison(("cat", "dog"), tuple(results))).axes]
+    ['Average', 'Worst class']
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError('plots need matplotlib: pip install "hf_prune[plots]"') from error
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    average, worst = figure.subplots(1, 2)
+    _draw(average, comparison, comparison.accuracy)
+    _draw(worst, comparison, comparison.worst_class)
+    average.set(title="Average", ylabel="test accuracy in %")
+    worst.set(title="Worst class", ylabel="lowest class recall in %")
+    figure.legend(*average.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    return figure
+
+
+def _draw(axes: Any, comparison: Comparison, spread_of: Any) -> None:
+    """One panel; `spread_of(method, keep)` gives its values."""
+    keeps = sorted(comparison.keeps, key=lambda keep: comparison.of(comparison.methods[0], keep)[0].kept)
+    places, methods = np.arange(len(keeps)), comparison.methods
+    full: Spread = spread_of(FULL)
+    axes.axhline(100 * full.mean, color="0.5", linewidth=1, label=FULL)
+    if not np.isnan(full.sd):
+        axes.axhspan(100 * (full.mean - full.sd), 100 * (full.mean + full.sd), color="0.5", alpha=0.2, linewidth=0)
+    for number, method in enumerate(methods):
+        spreads = [spread_of(method, keep) for keep in keeps]
+        axes.errorbar(
+            places + 0.7 * ((number + 0.5) / len(methods) - 0.5),
+            [100 * spread.mean for spread in spreads],
+            yerr=[100 * np.nan_to_num(spread.sd) for spread in spreads],
+            color=COLOURS[number % len(COLOURS)],
+            marker=MARKERS[number % len(MARKERS)],
+            linestyle="none",
+            markersize=7,
+            capsize=4,
+            label=method,
+        )
+    kept = [comparison.of(methods[0], keep)[0].kept for keep in keeps]
+    names = [f"{size_text(keep)}\n{rows:,} rows" for keep, rows in zip(keeps, kept, strict=True)]
+    axes.set_xticks(places, names)
+    axes.set_xlim(-0.5, len(keeps) - 0.5)
+    axes.set_xlabel("kept")
+    axes.tick_params(axis="x", length=0)
+    axes.grid(axis="y", color="0.9")
+    axes.set_axisbelow(True)
+    for edge in places[1:] - 0.5:
+        axes.axvline(edge, color="0.8", linewidth=1)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,202 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset, Features
+
+import hf_prune
+from hf_prune.comparison import FULL, Comparison, Result, Run, Spread, compare, size_text
+
+CATS_AND_DOGS = Dataset.from_dict(
+    {"label": [0] * 6 + [1] * 2}, features=Features({"label": ClassLabel(names=["cat", "dog"])})
+)
+REFERENCES = [0, 0, 0, 0, 1, 1]
+METHODS = {"random": {"method": "random", "quotas": "proportional"}, "equal": {"method": "random", "quotas": "equal"}}
+
+
+def train(rows, seed):
+    """A model that knows as many cats of the test part as it saw, less `seed`, and as many dogs as it saw."""
+    labels = list(rows["label"])
+    cats, dogs = min(labels.count(0), 4) - seed, min(labels.count(1), 2)
+    return Run([0] * cats + [1] * (4 - cats) + [1] * dogs + [0] * (2 - dogs), REFERENCES)
+
+
+def compared(**changed):
+    full = {seed: train(CATS_AND_DOGS, seed) for seed in (0, 1)}
+    given = {"methods": METHODS, "keep": [0.5], "full": full, "train": train} | changed
+    return compare(CATS_AND_DOGS, **given)
+
+
+def test_results():
+    comparison = compared()
+    assert comparison.classes == ("cat", "dog")
+    # Half of 8 rows: 3 cats and 1 dog in proportion, 2 and 2 in equal numbers; seed 1 knows one cat less.
+    assert comparison.results == (
+        Result(FULL, 1.0, 0, 8, 1.0, (1.0, 1.0)),
+        Result(FULL, 1.0, 1, 8, 5 / 6, (0.75, 1.0)),
+        Result("random", 0.5, 0, 4, 4 / 6, (0.75, 0.5)),
+        Result("equal", 0.5, 0, 4, 4 / 6, (0.5, 1.0)),
+        Result("random", 0.5, 1, 4, 3 / 6, (0.5, 0.5)),
+        Result("equal", 0.5, 1, 4, 3 / 6, (0.25, 1.0)),
+    )
+    assert [result.worst_class for result in comparison.results] == [1.0, 0.75, 0.5, 0.5, 0.5, 0.25]
+    assert comparison.methods == ("random", "equal")
+    assert comparison.keeps == (0.5,)
+
+
+def test_spread_is_the_mean_and_the_sample_deviation_over_seeds():
+    comparison = compared()
+    worst = comparison.worst_class("equal", 0.5)
+    assert worst.mean == pytest.approx(0.375)
+    assert worst.sd == pytest.approx((2 * 0.125**2) ** 0.5)
+    assert comparison.accuracy(FULL).mean == pytest.approx(11 / 12)
+
+
+def test_table():
+    assert compared().table().splitlines() == [
+        "| method | keep 50% (4 rows) |",
+        "| --- | --- |",
+        "| all rows (8) | 91.7 ± 11.8 (87.5 ± 17.7) |",
+        "| random | 58.3 ± 11.8 (50.0 ± 0.0) |",
+        "| equal | 58.3 ± 11.8 (37.5 ± 17.7) |",
+    ]
+
+
+def test_table_of_several_sizes_and_one_seed():
+    table = compared(methods={"equal": METHODS["equal"]}, keep=[0.5, 2], full={0: train(CATS_AND_DOGS, 0)}).table()
+    assert table.splitlines() == [
+        "| method | keep 50% (4 rows) | keep 2 (2 rows) |",
+        "| --- | --- | --- |",
+        "| all rows (8) | 100.0 (100.0) | 100.0 (100.0) |",
+        "| equal | 66.7 (50.0) | 33.3 (25.0) |",
+    ]
+
+
+def test_every_seed_prunes_with_its_own_signals():
+    seen = []
+
+    def remember(rows, seed):
+        seen.append((seed, rows.selection.indices.tolist()))
+        assert rows.selection.steps[0].seed == seed
+        return Run(REFERENCES, REFERENCES)
+
+    recalls = {"cat": 0.5, "dog": 1.0}
+    full = {
+        3: Run(REFERENCES, REFERENCES, {"scores": range(8), "recalls": recalls}),
+        1: Run(REFERENCES, REFERENCES, {"scores": range(8, 0, -1), "recalls": recalls}),
+    }
+    # "own" has scores of its own. DRoP reads the recalls, which the others ignore, and keeps no dog, for 1 - 1.0 = 0.
+    methods = {
+        "hardest": {"method": "given_scores"},
+        "own": {"method": "given_scores", "scores": [0, 0, 9, 0, 0, 9, 0, 0]},
+        "drop": {"method": "drop"},
+    }
+    compared(methods=methods, keep=[2], full=full, train=remember)
+    assert seen[:2] == [(3, [6, 7]), (3, [2, 5])]
+    assert seen[3:5] == [(1, [0, 1]), (1, [2, 5])]
+    for seed, (found, indices) in ((3, seen[2]), (1, seen[5])):
+        assert found == seed
+        assert max(indices) < 6
+
+
+def test_all_is_pruned_before_anything_is_trained():
+    trained = []
+    methods = {"random": {"method": "random"}, "EL2N": {"method": "el2n"}}
+    with pytest.raises(hf_prune.MissingSignalError, match="needs dynamics"):
+        compared(methods=methods, train=lambda rows, seed: trained.append(seed))
+    assert trained == []
+
+
+def test_a_class_that_the_test_part_lacks():
+    full = {0: Run([0, 1], [0, 0])}
+    comparison = compared(full=full, train=lambda rows, seed: Run([0, 0], [0, 0]))
+    assert comparison.of(FULL)[0].recalls == (0.5, None)
+    assert comparison.of(FULL)[0].accuracy == comparison.of(FULL)[0].worst_class == 0.5
+
+
+def test_logits_are_predictions_too():
+    comparison = compared(full={0: Run([[2.0, 1.0], [0.0, 1.0], [0.0, 1.0]], [0, 0, 1])})
+    assert comparison.of(FULL)[0].recalls == (0.5, 1.0)
+
+
+def test_label_column():
+    dataset = Dataset.from_dict({"label": [1, 2] * 4, "kind": ["cat"] * 6 + ["dog"] * 2})
+    full = {0: Run(REFERENCES, REFERENCES)}
+    comparison = compare(
+        dataset,
+        {"equal": METHODS["equal"]},
+        keep=[4],
+        full=full,
+        train=lambda rows, seed: Run([0] * 6, REFERENCES),
+        label_column="kind",
+    )
+    assert comparison.classes == ("cat", "dog")
+    assert comparison.of("equal", 4)[0].recalls == (1.0, 0.0)
+
+
+def test_save_and_load(tmp_path):
+    comparison = compared(keep=[0.5, 3], full={0: Run([0, 1], [0, 0])})
+    path = tmp_path / "new" / "comparison.json"
+    comparison.save(path)
+    comparison.save(path)
+    loaded = Comparison.load(path)
+    assert loaded == comparison
+    assert [type(keep) for keep in loaded.keeps] == [float, int]
+    assert loaded.table() == comparison.table()
+    assert json.loads(path.read_text(), parse_constant=pytest.fail)["classes"] == ["cat", "dog"]
+
+
+def test_numpy_sizes_and_seeds_can_be_saved(tmp_path):
+    full = {np.int64(0): Run(REFERENCES, REFERENCES)}
+    comparison = compared(keep=[np.int64(4), np.float64(0.25)], full=full)
+    comparison.save(tmp_path / "comparison.json")
+    assert Comparison.load(tmp_path / "comparison.json").keeps == (4, 0.25)
+
+
+@pytest.mark.parametrize("text", ['{"format": "hf_prune.selection/1"}', "{", '{"classes": []}', "[]", None])
+def test_load_refuses_other_files(tmp_path, text):
+    path = tmp_path / "other.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(hf_prune.ArgumentError, match=r"`path`: .*other\.json' is no file of Comparison\.save"):
+        Comparison.load(path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"methods": {}}, "`methods`: wanted the arguments of prune by name"),
+        ({"methods": {"EL2N": "el2n"}}, "`methods`: wanted the arguments of prune by name.* got {'EL2N': 'el2n'}"),
+        ({"methods": {"EL2N": {"k": 3}}}, "`methods`: wanted the arguments of prune by name"),
+        ({"methods": {FULL: {"method": "random"}}}, "`methods`: 'all rows' is the name of the runs on the whole"),
+        ({"keep": []}, "`keep`: wanted sizes that differ"),
+        ({"keep": [0.5, 0.3, 0.5]}, "`keep`: wanted sizes that differ"),
+        ({"keep": [0.5, 9]}, "`keep`: .* got the count 9"),
+        ({"full": {}}, "`full`: wanted a run on all rows for each seed"),
+        ({"full": {0: [0, 1]}}, r"`full`: wanted Run\(predictions, references\), got list"),
+        ({"train": lambda rows, seed: None}, r"`train`: wanted Run\(predictions, references\), got NoneType"),
+        ({"train": lambda rows, seed: Run([0, 2], [0, 1])}, "predictions must be class positions from 0 to 1"),
+    ],
+)
+def test_bad_arguments(changed, message):
+    with pytest.raises(hf_prune.HFPruneError, match=message):
+        compared(**changed)
+
+
+def test_results_that_are_not_there():
+    message = r"no results of 'random' at keep=0\.3; there are \['random', 'equal'\] at \[0\.5\]"
+    with pytest.raises(hf_prune.ArgumentError, match=message):
+        compared().accuracy("random", 0.3)
+
+
+def test_texts():
+    assert [size_text(keep) for keep in (0.3, 0.125, 1.0, 1000)] == ["30%", "12.5%", "100%", "1,000"]
+    assert [str(Spread.of(values)) for values in ([0.5], [0.25, 0.75], [1.0])] == ["50.0", "50.0 ± 35.4", "100.0"]
+
+
+def test_import_is_light():
+    loaded = "{'torch', 'transformers', 'matplotlib'} & {*sys.modules}"
+    program = f"import sys, hf_prune.comparison, hf_prune.plots; print({loaded})"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "set()\n"

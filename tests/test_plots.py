@@ -1,0 +1,85 @@
+import sys
+
+import numpy as np
+import pytest
+
+import hf_prune
+from hf_prune.comparison import FULL, Comparison, Result
+from hf_prune.plots import plot_comparison
+
+
+def comparison(methods=("random", "D2"), seeds=(0, 1)):
+    """Sizes given large first; seed 0 lies 10 points below seed 1 on average and 20 in the worst class."""
+    results = [Result(FULL, 1.0, seed, 100, 0.8 + 0.1 * seed, (0.6 + 0.2 * seed, 1.0)) for seed in seeds]
+    results += [
+        Result(method, keep, seed, int(100 * keep), keep + 0.1 * seed, (0.9, keep / 2 + 0.2 * seed))
+        for seed in seeds
+        for method in methods
+        for keep in (0.5, 0.2)
+    ]
+    return Comparison(("cat", "dog"), tuple(results))
+
+
+def drawn(axes, method):
+    """Of one method the points (2, sizes) and the ends of its error bars (sizes, 2)."""
+    (container,) = (each for each in axes.containers if each.get_label() == method)
+    line, _, (bars,) = container
+    return np.array(line.get_data(orig=True)), np.array([segment[:, 1] for segment in bars.get_segments()])
+
+
+def test_means_and_deviations_in_percent():
+    average, worst = plot_comparison(comparison()).axes
+    (x, y), bars = drawn(average, "D2")
+    # The smaller size stands left. Two values 0.1 apart have a sample deviation of 0.1 / sqrt(2).
+    assert y.tolist() == pytest.approx([25, 55])
+    assert bars.tolist() == [pytest.approx([mean - 50**0.5, mean + 50**0.5]) for mean in (25, 55)]
+    assert [round(place) for place in x] == [0, 1]
+    (_, y), bars = drawn(worst, "D2")
+    assert y.tolist() == pytest.approx([20, 35])
+    assert (bars[:, 1] - bars[:, 0]).tolist() == pytest.approx([2 * 200**0.5] * 2)
+
+
+def test_labels():
+    average, worst = plot_comparison(comparison()).axes
+    assert [tick.get_text() for tick in average.get_xticklabels()] == ["20%\n20 rows", "50%\n50 rows"]
+    assert (average.get_ylabel(), worst.get_ylabel()) == ("test accuracy in %", "lowest class recall in %")
+    (legend,) = average.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [FULL, "random", "D2"]
+
+
+def test_all_rows_are_a_line_and_a_band():
+    average, worst = plot_comparison(comparison()).axes
+    for axes, mean, sd in ((average, 85, 50**0.5), (worst, 70, 200**0.5)):
+        (line,) = (line for line in axes.lines if line.get_label() == FULL)
+        assert list(line.get_ydata()) == pytest.approx([mean, mean])
+        (band,) = axes.patches
+        assert [band.get_y(), band.get_height()] == pytest.approx([mean - sd, 2 * sd])
+
+
+def test_methods_stand_side_by_side_and_look_different():
+    methods = [f"method {number}" for number in range(9)]
+    axes = plot_comparison(comparison(methods)).axes[0]
+    lines = [next(each for each in axes.containers if each.get_label() == method)[0] for method in methods]
+    at_first_size = [line.get_xdata()[0] for line in lines]
+    assert len(set(at_first_size)) == 9
+    assert max(at_first_size) - min(at_first_size) < 0.7
+    assert len({(line.get_color(), line.get_marker()) for line in lines}) == 9
+
+
+def test_one_seed_has_no_spread():
+    average, _ = plot_comparison(comparison(seeds=(0,))).axes
+    _, bars = drawn(average, "random")
+    assert (bars[:, 0] == bars[:, 1]).all()
+    assert not average.patches
+
+
+def test_can_be_written(tmp_path):
+    path = tmp_path / "comparison.png"
+    plot_comparison(comparison()).savefig(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(hf_prune.MissingExtraError, match=r'pip install "hf_prune\[plots\]"'):
+        plot_comparison(comparison())
