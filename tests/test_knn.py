@@ -32,6 +32,8 @@ POINTS = {
     "duplicates": np.repeat(draw.normal(size=(20, 5)), 15, axis=0),
     "far from the origin": draw.normal(size=(300, 8)) + 1e6,
     "one far outlier": np.concatenate([draw.normal(size=(200, 8)), np.full((1, 8), 1e5)]),
+    "too large to square in float32": 1e30 * draw.normal(size=(200, 8)),
+    "too small to square in float32": 1e-30 * draw.normal(size=(200, 8)),
     "tiny differences": 1 + 1e-9 * draw.normal(size=(200, 8)),
 }
 

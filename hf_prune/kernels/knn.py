@@ -1,5 +1,6 @@
 """Exact k-nearest-neighbour graphs under the Euclidean distance."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -36,9 +37,9 @@ def nearest_neighbors(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The k nearest other rows of every row, nearest first, ties to the lower row.
 
-    A row is never its own neighbour, but its duplicates are. faiss proposes candidates in float32; they are measured
-    again in float64, and a row whose k-th neighbour is not safely nearer than what faiss may have left out is
-    searched again in full. So the result doesn't depend on float32 rounding.
+    A row is never its own neighbour, but its duplicates are. faiss proposes candidates in float32, which are measured
+    again in float64; a row whose k-th neighbour is not certainly nearer than what faiss may have left out is searched
+    again in full. So the result doesn't depend on float32 rounding.
 
     Args:
         points: (n, d) finite floats of any width.
@@ -48,7 +49,7 @@ def nearest_neighbors(
     Returns:
         (n, k) int64 rows and (n, k) float64 distances.
 
-    Cost: O(n^2 d) time; one float32 copy of `points`, centred, beside working space of 64 MB.
+    Cost: O(n^2 d) time; one float32 copy of `points` beside working space of 64 MB.
     """
     import faiss
 
@@ -56,27 +57,52 @@ def nearest_neighbors(
     neighbors, squared = np.empty((n, k), dtype=np.int64), np.empty((n, k))
     if k == 0:
         return neighbors, squared
-    # Centred, because float32 distances of points far from the origin lose their digits.
-    center = points.mean(axis=0, dtype=np.float64)
+    in_float32 = _Float32(points)
     index = faiss.IndexFlatL2(d)
-    largest = 0.0
     for tile in _tiles(n, ROWS_AT_A_TIME):
-        index.add(centred := (points[tile] - center).astype(np.float32))
-        largest = max(largest, float(np.linalg.norm(centred, axis=1).max()))
+        index.add(in_float32.tile(tile))
     wanted = min(n, k + 1 + SPARE_CANDIDATES)
     for tile in track(_tiles(n, max(1, min(ROWS_AT_A_TIME, WORKING_BYTES // (8 * wanted * d))))):
-        queries = (points[tile] - center).astype(np.float32)
+        queries = in_float32.tile(tile)
         near, candidates = index.search(queries, wanted)
         rows = np.arange(tile.start, tile.stop)
-        neighbors[tile], squared[tile] = _closest(points, rows, candidates, k)
+        error = in_float32.error(queries)
+        # Candidates that are certainly farther than k others need no measuring; itself counts as one of the near.
+        possible = (near <= (near[:, min(k, wanted - 1)] + 2 * error)[:, None]).sum(axis=1).max()
+        neighbors[tile], squared[tile] = _closest(points, rows, candidates[:, :possible], k)
         if wanted < n:
-            # What faiss left out is at least this far: its worst candidate, less the rounding of float32 input and of
-            # the dot products, (d + 8) units in the last place of (|x| + |y|)^2.
-            rounding = (d + 8) * 2.0**-24 * (np.linalg.norm(queries, axis=1) + largest) ** 2
-            unsure = squared[tile][:, -1] >= near[:, -1] - rounding
-            for row in rows[unsure]:
+            left_out = (near[:, -1] - error) / in_float32.scale**2
+            for row in rows[~(squared[tile][:, -1] < left_out)]:
                 neighbors[row], squared[row] = _search_all(points, row, k)
     return neighbors, np.sqrt(squared)
+
+
+class _Float32:
+    """Points in float32, centred and scaled, so that neither a far origin nor huge or tiny values cost digits.
+
+    Args:
+        points: (n, d) finite floats.
+    """
+
+    def __init__(self, points: NDArray[Any]) -> None:
+        self._points = points
+        self._center = points.mean(axis=0, dtype=np.float64)
+        tiles = (points[tile] - self._center for tile in _tiles(len(points), ROWS_AT_A_TIME))
+        largest = max(float(np.linalg.norm(tile, axis=1).max()) for tile in tiles)
+        # A power of two is exact; it brings the largest norm to between 1 and 2.
+        self.scale = 2.0 ** -math.floor(math.log2(largest)) if largest > 0 else 1.0
+        self._largest = largest * self.scale
+
+    def tile(self, rows: slice) -> NDArray[np.float32]:
+        centred: NDArray[np.float32] = ((self._points[rows] - self._center) * self.scale).astype(np.float32)
+        return centred
+
+    def error(self, queries: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(rows,) by how much scaled squared distances may be wrong: float32 input and dot products of length d, in
+        any order of summation, (d + 8) units in the last place of (|x| + |y|)^2."""
+        norms = np.linalg.norm(queries.astype(np.float64), axis=1)
+        wrong: NDArray[np.float64] = (queries.shape[1] + 8) * 2.0**-24 * (norms + self._largest) ** 2
+        return wrong
 
 
 def directed_graph(neighbors: NDArray[np.int64], distances: NDArray[np.float64]) -> Graph:
