@@ -13,7 +13,8 @@ from hf_prune.groups import Groups
 HOW_TO_GIVE = {
     "labels": "pass label_column= with the name of a column of ints, strings or bools",
     "groups": "pass by= or label_column= with the name of a column of ints, strings or bools",
-    "dynamics": "train with `callbacks=[recorder := hf_prune.PruningTrainerCallback()]` and pass dynamics=recorder",
+    "dynamics": "train with `callbacks=[recorder := hf_prune.PruningTrainerCallback()]` and pass dynamics=recorder "
+    "(D2 also takes a difficulty of your own as scores=)",
     "embeddings": "pass embeddings= with an (n, d) array or a column name, or train with "
     "PruningTrainerCallback(features=True) and pass dynamics=",
     "scores": "pass scores= with one number for each row, higher = harder",
