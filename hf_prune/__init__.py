@@ -37,10 +37,14 @@ from hf_prune.selection import selection_of as selection_of
 from hf_prune.signals import Signals as Signals
 
 if TYPE_CHECKING:
+    from hf_prune import comparison as comparison
     from hf_prune import metrics as metrics
+    from hf_prune import plots as plots
     from hf_prune.callback import PruningTrainerCallback as PruningTrainerCallback
 
 __version__ = "0.1.0"
+
+_MODULES = ("comparison", "metrics", "plots")
 
 _attach_methods()
 
@@ -48,10 +52,10 @@ _attach_methods()
 def __getattr__(name: str) -> Any:
     if name == "PruningTrainerCallback":
         return importlib.import_module("hf_prune.callback").PruningTrainerCallback
-    if name == "metrics":
-        return importlib.import_module("hf_prune.metrics")
+    if name in _MODULES:
+        return importlib.import_module(f"hf_prune.{name}")
     raise AttributeError(f"module 'hf_prune' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), "PruningTrainerCallback", "metrics"})
+    return sorted({*globals(), "PruningTrainerCallback", *_MODULES})

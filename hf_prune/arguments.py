@@ -28,7 +28,7 @@ def real_number(name: str, value: Any, *, at_least: float = -math.inf, below: fl
         if isinstance(value, bool | str):
             raise TypeError
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ArgumentTypeError(f"`{name}`: wanted a number, got {value!r}") from None
     if not (math.isfinite(number) and at_least <= number < below):
         raise ArgumentError(f"`{name}`: wanted a finite number in [{at_least}, {below}), got {number}")

@@ -45,6 +45,11 @@ def _resolve_fraction(keep: Any, n: int, wanted: str) -> int:
     return max(1, round(fraction * n))
 
 
+def plain_keep(keep: Any) -> float | int:
+    """A `keep` that `resolve_keep` accepted, without numpy's types."""
+    return float(keep) if isinstance(keep, float | np.floating) else int(keep)
+
+
 def seat_order(weights: ArrayLike, sizes: ArrayLike, budget: int, *, at_least: int = 0) -> NDArray[np.int64]:
     """The group that gets each of `budget` places, in the order in which the places are given.
 

@@ -227,14 +227,17 @@ def size_text(keep: float | int) -> str:
 
 
 def _check_arguments(methods: Any, keep: Any, full: Any) -> None:
-    if not methods or not all(isinstance(options, Mapping) and "method" in options for options in methods.values()):
+    named = methods.values() if isinstance(methods, Mapping) else ()
+    if not named or not all(isinstance(options, Mapping) and "method" in options for options in named):
         example = '{"EL2N": {"method": "el2n"}}'
         raise ArgumentError(f"`methods`: wanted the arguments of prune by name, as in {example}; got {methods}")
     if FULL in methods:
         raise ArgumentError(f"`methods`: {FULL!r} is the name of the runs on the whole dataset; take another")
-    if not keep or len(set(keep)) < len(keep):
+    if taken := {"keep", "seed"}.intersection(*named):
+        raise ArgumentError(f"`methods`: {sorted(taken)} are compare's own; leave them out")
+    if not isinstance(keep, Sequence) or not keep or len(set(keep)) < len(keep):
         raise ArgumentError(f"`keep`: wanted sizes that differ, as in keep=[0.3, 0.1], got {keep!r}")
-    if not full:
+    if not full or not isinstance(full, Mapping):
         raise ArgumentError("`full`: wanted a run on all rows for each seed, as in full={0: train(dataset, 0)}")
 
 

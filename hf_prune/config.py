@@ -77,6 +77,9 @@ def named(kind: str, name: str, options: Mapping[str, Any], *, known: Iterable[s
         if option not in taken:
             hint = did_you_mean(option, [*taken, *known])
             raise ArgumentTypeError(f"{kind} {name!r} takes no option {option!r}.{hint} Its options: {list(taken)}")
+    required = [option for option in taken if option not in {*_defaults(cls), *options}]
+    if required:
+        raise ArgumentTypeError(f"{kind} {name!r} needs the option {required[0]!r}. Its options: {list(taken)}")
     return cls(**options)
 
 
@@ -90,9 +93,9 @@ def from_config(config: Mapping[str, Any]) -> Any:
     >>> from_config({"method": "d2", "k": 5, "score": {"method": "aum"}}).score
     AUM(prefer='easy', epochs=None)
     """
-    kinds = [kind for kind in _REGISTRY if kind in config]
-    if len(kinds) != 1:
-        raise ArgumentError(f"config: wanted a mapping with one of the keys {sorted(_REGISTRY)}, got {dict(config)}")
+    kinds = [kind for kind in _REGISTRY if kind in config] if isinstance(config, Mapping) else []
+    if len(kinds) != 1 or not isinstance(config[kinds[0]], str):
+        raise ArgumentError(f"config: wanted a mapping with a name under one of {sorted(_REGISTRY)}, got {config!r}")
     options = {
         key: from_config(value) if isinstance(value, Mapping) else value
         for key, value in config.items()

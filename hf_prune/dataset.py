@@ -6,11 +6,10 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import datasets
-import numpy as np
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, NamedSplit
 
 from hf_prune.arguments import did_you_mean, whole_number
-from hf_prune.budget import resolve_keep
+from hf_prune.budget import plain_keep, resolve_keep
 from hf_prune.config import named
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.inputs import Inputs
@@ -91,17 +90,18 @@ def prune(
 
     chosen = chosen.resolve(inputs.available)
     selection = chosen.select(inputs.signals(chosen.needs, chosen), budget, seed)
-    keep = float(keep) if isinstance(keep, float | np.floating) else int(keep)
     n, details = len(dataset), selection.details
-    step = Step(chosen.to_config(), keep, seed, n, budget, inputs.record(), details, _versions())
+    step = Step(chosen.to_config(), plain_keep(keep), seed, n, budget, inputs.record(), details, _versions())
     return _finish(dataset, replace(selection, steps=(step,)))
 
 
 def _prune_splits(dataset: DatasetDict, method: Any, keep: Any, split: Any, given: dict[str, Any]) -> DatasetDict:
-    splits = [split] if isinstance(split, str) else list(split)
+    if not split or not isinstance(split, str | NamedSplit | list | tuple):
+        raise ArgumentTypeError(f"`split`: wanted the name of a split or a list of names, got {split!r}")
+    splits = [str(name) for name in (split if isinstance(split, list | tuple) else [split])]
     for name in splits:
         if name not in dataset:
-            hint = did_you_mean(str(name), dataset)
+            hint = did_you_mean(name, dataset)
             raise ArgumentError(f"`split`: no split {name!r}.{hint} This DatasetDict has {list(dataset)}; pass split=")
     pruned = {name: prune(dataset[name], method, keep=keep, **given) for name in splits}
     return DatasetDict({name: pruned.get(name, part) for name, part in dataset.items()})

@@ -1,7 +1,7 @@
 """Rows sorted into groups: the classes of a label column, or any other grouping that quotas are given to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -21,11 +21,14 @@ class Groups:
         codes: (n,) int64, position in `values`; -1 for rows that are in no group.
         values: the groups' own values, in ClassLabel order or sorted.
         names: the same as text.
+        numbered: whether a model's class numbers are positions in `values`; not so for text, which may have been
+            numbered in any order, and for groups other than the labels.
     """
 
     codes: NDArray[np.int64]
     values: tuple[Any, ...]
     names: tuple[str, ...]
+    numbered: bool = True
 
     @property
     def sizes(self) -> NDArray[np.int64]:
@@ -33,7 +36,7 @@ class Groups:
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.values)).astype(np.int64)
 
     def take(self, rows: NDArray[np.int64]) -> "Groups":
-        return Groups(self.codes[rows], self.values, self.names)
+        return replace(self, codes=self.codes[rows])
 
     def rows(self) -> list[NDArray[np.int64]]:
         """For each group its rows, ascending."""
@@ -60,13 +63,14 @@ def encode(name: str, values: Any, class_names: Sequence[str] | None = None) -> 
         raise ArgumentError(f"`{name}`: row {row} is null (of {array.null_count} nulls); every row needs a group")
     if class_names is not None:
         return _from_class_label(name, array, tuple(class_names))
+    numbered = not _is_text(array.type)
     array = array.dictionary_encode()
     found = array.dictionary.to_pylist()
     order = sorted(range(len(found)), key=found.__getitem__)
     position = np.empty(len(found), dtype=np.int64)
     position[order] = np.arange(len(found))
     ordered = tuple(found[i] for i in order)
-    return Groups(position[array.indices.to_numpy()], ordered, tuple(str(value) for value in ordered))
+    return Groups(position[array.indices.to_numpy()], ordered, tuple(str(value) for value in ordered), numbered)
 
 
 def _arrow(name: str, values: Any) -> Any:

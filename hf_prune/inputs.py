@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -92,7 +93,7 @@ class Inputs:
             _check_column(self._dataset, "by", self._by)
             self._record["groups"] = {"column": self._by}
             return self._column_groups(self._by)
-        groups = encode("by", self._by)
+        groups = replace(encode("by", self._by), numbered=False)
         self._check_length("by", len(groups.codes))
         self._record["groups"] = {"array": list(groups.names)}
         return groups
@@ -154,7 +155,8 @@ class Inputs:
     def _column_groups(self, column: str) -> Groups:
         feature = self._dataset.features[column]
         names = feature.names if isinstance(feature, ClassLabel) else None
-        return encode(column, _arrow_column(self._dataset, column), names)
+        groups = encode(column, _arrow_column(self._dataset, column), names)
+        return groups if column == self._label_column else replace(groups, numbered=False)
 
     def _array(self, name: str, value: Any, ndim: int) -> NDArray[Any]:
         """A finite float array of `ndim` axes with one entry for each row; floats keep their width."""
@@ -166,13 +168,17 @@ class Inputs:
             array: NDArray[Any] = np.asarray(value)
         except ValueError as error:
             raise ArgumentError(f"`{name}`: wanted floats of shape {shape}, got rows of unequal length") from error
+        except (TypeError, RuntimeError) as error:  # a tensor on a GPU, in bfloat16, or with gradients
+            raise ArgumentTypeError(
+                f"`{name}`: wanted what numpy can read, as in tensor.detach().float().cpu(); {error}"
+            ) from error
         if array.dtype.kind in "iub":
             array = array.astype(np.float64)
         if array.dtype.kind != "f":
             raise ArgumentTypeError(
                 f"`{name}`: wanted floats of shape {shape}, got {type(value).__name__} of {array.dtype}"
             )
-        if array.ndim != ndim:
+        if array.ndim != ndim or 0 in array.shape[1:]:
             raise ArgumentError(f"`{name}`: wanted shape {shape} with n = {len(self._dataset)}, got {array.shape}")
         self._check_length(name, len(array))
         _check_finite(name, array)

@@ -48,7 +48,7 @@ def count_recalls(
         references: (m,) true class positions.
         argument: what the caller's user passed them as, for messages.
     """
-    predicted, true = np.asarray(predictions), np.asarray(references)
+    predicted, true = _array(argument, predictions), _array(argument, references)
     if predicted.ndim == 2:
         if predicted.shape[1] != classes:
             raise ArgumentError(f"`{argument}`: predictions have {predicted.shape[1]} columns for {classes} classes")
@@ -96,15 +96,15 @@ def _read_one(value: Any, groups: Groups) -> Recalls:
         return Recalls(_from_mapping(value, groups))
     if hasattr(value, "predictions") and hasattr(value, "label_ids"):
         predictions = value.predictions
-        if isinstance(predictions, tuple):  # a model that returns more than its logits
+        if isinstance(predictions, tuple) and predictions:  # a model that returns more than its logits
             predictions = predictions[0]
         if value.label_ids is None:
             raise ArgumentError("`recalls`: these predictions have no label_ids; predict on data with labels")
-        return count_recalls(predictions, value.label_ids, len(groups.names))
-    if isinstance(value, tuple) and len(value) == 2 and np.ndim(value[0]) >= 1:
-        return count_recalls(value[0], value[1], len(groups.names))
+        return _counted(predictions, value.label_ids, groups)
+    if isinstance(value, tuple) and len(value) == 2 and _array("recalls", value[0]).ndim >= 1:
+        return _counted(value[0], value[1], groups)
     if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
-        values = np.asarray(value)
+        values = _array("recalls", value)
         if values.dtype.kind not in "fiu" or values.shape != (len(groups.names),):
             raise ArgumentError(
                 f"{_WANTED}; got a sequence of shape {values.shape} for the {len(groups.names)} classes "
@@ -112,6 +112,24 @@ def _read_one(value: Any, groups: Groups) -> Recalls:
             )
         return Recalls(values.astype(np.float64))
     raise ArgumentTypeError(f"{_WANTED}; got {type(value).__name__}")
+
+
+def _counted(predictions: Any, references: Any, groups: Groups) -> Recalls:
+    """Recalls from the class numbers of a model, which must be those of `groups`."""
+    if not groups.numbered:
+        raise ArgumentError(
+            f"`recalls`: these predictions are class numbers, and nothing says which of them is {groups.names[0]!r}; "
+            "pass recalls by name, as in recalls={" + repr(groups.names[0]) + ": 0.9, ...}, or as label_column= the "
+            "column of numbers that was trained on"
+        )
+    return count_recalls(predictions, references, len(groups.names))
+
+
+def _array(argument: str, value: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged, or a tensor that numpy can't read
+        raise ArgumentTypeError(f"`{argument}`: {type(value).__name__} is no array: {error}") from error
 
 
 def _from_mapping(given: Mapping[Any, Any], groups: Groups) -> NDArray[np.float64]:
@@ -123,7 +141,7 @@ def _from_mapping(given: Mapping[Any, Any], groups: Groups) -> NDArray[np.float6
             raise ArgumentError(f"`recalls`: unknown class {key!r}.{hint} Classes: {list(groups.names[:20])}")
         try:
             values[position[key]] = float(recall)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ArgumentTypeError(f"`recalls`: class {key!r} has {recall!r}; wanted a number in [0, 1]") from None
     return values
 

@@ -47,7 +47,7 @@ def read_record(path: str | os.PathLike[str]) -> tuple[dict[str, Any], pa.Table]
     try:
         header = json.loads((folder / JSON).read_text(encoding="utf-8"))
         table = pq.read_table(folder / PARQUET)
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
         raise ArgumentError(f"`path`: the selection in {str(folder)!r} is damaged: {error}") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ArgumentError(f"`path`: {str(folder / JSON)!r} is not of the format {FORMAT!r} that this version reads")

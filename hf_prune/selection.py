@@ -9,7 +9,7 @@ import pyarrow as pa
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from hf_prune.budget import resolve_keep
+from hf_prune.budget import plain_keep, resolve_keep
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups
 from hf_prune.provenance import RECIPE, Source, Step
@@ -88,7 +88,7 @@ class Selection:
             )
         order = self.order[:budget]
         smaller = type(self).from_order(order, self.scores, groups=self.groups, at_least=self.at_least)
-        steps = (*self.steps[:-1], replace(last, keep=keep, budget=budget)) if last else ()
+        steps = (*self.steps[:-1], replace(last, keep=plain_keep(keep), budget=budget)) if last else ()
         return replace(smaller, details=self.details, steps=steps, source=self.source)
 
     def after(self, first: "Selection") -> Self:
@@ -199,7 +199,7 @@ class Selection:
         header, table = read_record(path)
         try:
             return cls._from_record(header, table)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ArgumentError(f"`path`: the selection in {os.fspath(path)!r} is damaged: {error}") from error
 
     @classmethod
@@ -220,8 +220,13 @@ class Selection:
             groups = Groups(codes, tuple(header["groups"]["values"]), tuple(header["groups"]["names"]))
             _require(len(groups.values) == len(groups.names), "as many group names as values are wanted")
             _require(n == 0 or (codes.min() >= -1 and codes.max() < len(groups.names)), "rows of unknown groups")
+            _require(all(isinstance(name, str) for name in groups.names), "group names must be text")
         steps = tuple(Step(**step) for step in header["steps"])
-        source = header["source"]
+        for step in steps:
+            str(step)  # a method that can be described
+            _require(step.n >= len(indices), f"a step that saw {step.n} rows")
+        if (source := header["source"]) is not None:
+            source = Source(n, source["origin"], digests=dict(source["digests"]))
         return cls(
             indices=indices,
             n=n,
@@ -231,7 +236,7 @@ class Selection:
             at_least=int(header["at_least"]),
             details=steps[-1].details if steps else {},
             steps=steps,
-            source=None if source is None else Source(n, source["origin"], digests=source["digests"]),
+            source=source,
         )
 
 

@@ -148,6 +148,14 @@ def test_cutoff_leaves_out_the_lowest_margins_and_gives_them_back_last():
     assert none.order.tolist() == whole.order.tolist()
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
+def test_numbers_too_large_are_refused():
+    with pytest.raises(hf_prune.ArgumentError, match="`embeddings`: so large that squared distances overflow"):
+        select(d2(k=1), POINTS * 1e200, [1, 2, 3, 4], 4)
+    with pytest.raises(hf_prune.ArgumentError, match="`scores`: so large that densities overflow"):
+        select(d2(k=1), POINTS, [1.7e308] * 4, 4)
+
+
 def test_which_difficulty_is_read():
     n, draw = 12, np.random.default_rng(0)
     points, labels = draw.normal(size=(n, 2)), np.zeros(n, dtype=int)

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from datasets import Array2D, ClassLabel, Dataset, DatasetDict, Features, IterableDatasetDict, Sequence, Value
+import torch
+from datasets import Array2D, ClassLabel, Dataset, DatasetDict, Features, IterableDatasetDict, Sequence, Split, Value
 
 import hf_prune
 from hf_prune.digest import array_digest
@@ -170,6 +171,11 @@ def test_dataset_dict(ds):
         DatasetDict(a=ds).prune("random", keep=0.5)
     with pytest.raises(ValueError, match=r"no split 'tset'. Did you mean 'test'\?"):
         splits.prune("random", keep=0.5, split="tset")
+    assert len(splits.prune("random", keep=0.5, split=Split.TEST)["test"]) == 5
+    for split in (None, [], 5):
+        with pytest.raises(TypeError, match="`split`: wanted the name of a split or a list of names") as caught:
+            splits.prune("random", keep=0.5, split=split)
+        assert isinstance(caught.value, hf_prune.HFPruneError)
 
 
 def test_string_labels_match_the_numbers_they_were_trained_as(dynamics):
@@ -223,6 +229,18 @@ BAD_CALLS = {
         r"`embeddings`: wanted shape \(n, d\)",
     ),
     "embeddings ragged": (("d2",), {"scores": np.ones(N), "embeddings": [[1], [1, 2]]}, "rows of unequal length"),
+    "embeddings of no columns": (
+        ("d2",),
+        {"scores": np.ones(N), "embeddings": np.ones((N, 0))},
+        r"`embeddings`: wanted shape \(n, d\)",
+    ),
+    "embeddings in bfloat16": (
+        ("d2",),
+        {"scores": np.ones(N), "embeddings": torch.ones((N, 2), dtype=torch.bfloat16)},
+        "`embeddings`: wanted what numpy can read",
+    ),
+    "gamma too large": (("d2",), {"gamma": 10**400}, "`gamma`: wanted a number"),
+    "per_class of nothing": (("per_class",), {}, "method 'per_class' needs the option 'within'"),
     "embeddings column": (
         ("d2",),
         {"scores": np.ones(N), "embeddings": "site"},

@@ -2,9 +2,20 @@ import datetime
 import gc
 
 import numpy as np
+import PIL.Image
 import pyarrow as pa
 import pytest
-from datasets import ClassLabel, Dataset, Features, LargeList, Sequence, Value, concatenate_datasets
+from datasets import (
+    ClassLabel,
+    Dataset,
+    Features,
+    Image,
+    LargeList,
+    Sequence,
+    Value,
+    concatenate_datasets,
+    load_from_disk,
+)
 
 from hf_prune.digest import _cache, column_digest
 
@@ -61,6 +72,25 @@ def test_kinds_are_told_apart():
     # A null is not the value that stands for it.
     assert digest(["", "x"]) != digest([None, "x"])
     assert digest([[], [1]]) != digest([None, [1]])
+
+
+def test_files_are_known_by_their_bytes(tmp_path):
+    names = ["a.png", "b.png"]
+    for number, name in enumerate(names):
+        PIL.Image.new("L", (2, 2), number).save(tmp_path / name)
+    linked = Dataset.from_dict({"c": [str(tmp_path / name) for name in names]}, features=Features({"c": Image()}))
+    linked.save_to_disk(tmp_path / "saved")
+    assert column_digest(linked, "c") == column_digest(load_from_disk(tmp_path / "saved"), "c")
+    whole = digest([str(tmp_path / name) for name in names], Image())
+    PIL.Image.new("L", (2, 2), 7).save(tmp_path / "b.png")
+    assert digest([str(tmp_path / name) for name in names], Image()) != whole
+
+
+def test_bytes_are_read_a_few_rows_at_a_time(monkeypatch):
+    sizes = []
+    monkeypatch.setattr("hf_prune.digest._update", lambda digest, array: sizes.append(len(array)))
+    digest([b"x"] * 120, Value("binary"))
+    assert max(sizes) == 50
 
 
 def test_blocks_of_rows(monkeypatch):

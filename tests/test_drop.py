@@ -37,6 +37,7 @@ def test_temperature(dataset):
 
 
 def test_prior_applies_where_counts_are_known(dataset):
+    dataset = dataset.class_encode_column("label")
     references = [0] * 2 + [1] * 2 + [2] * 2
     perfect = (references, references)
     # (2 + 1) / (2 + 2) for each class, so equal densities.
@@ -92,6 +93,22 @@ def test_by_another_column(dataset):
     again = dataset.prune("drop", keep=30, by=["a", "b"] * 175, recalls={"a": 0.9, "b": 0.8})
     assert kept(again) == [10, 20]
     assert again.selection.indices.tolist() == coreset.selection.indices.tolist()
+
+
+def test_class_numbers_serve_only_the_classes_that_they_number(dataset):
+    predicted = ([0, 1, 2, 0], [0, 1, 2, 2])
+    # Text may have been numbered in any order before training.
+    with pytest.raises(ValueError, match="`recalls`: these predictions are class numbers"):
+        dataset.prune("drop", keep=30, recalls=predicted)
+    numbered = Dataset.from_dict({"label": np.unique(CLASSES, return_inverse=True)[1]})
+    numbered = numbered.add_column("site", np.arange(350) % 3)
+    assert kept(numbered.prune("drop", keep=30, recalls=predicted)) == kept(
+        numbered.prune("drop", keep=30, by="label", recalls=predicted)
+    )
+    per_site = hf_prune.PerClass(hf_prune.Random(), quotas=hf_prune.DRoPQuotas(), by="site")
+    for method, by in (("drop", "site"), ("drop", np.arange(350) % 3), (per_site, None)):
+        with pytest.raises(ValueError, match="`recalls`: these predictions are class numbers"):
+            numbered.prune(method, keep=30, by=by, recalls=predicted)
 
 
 @pytest.mark.parametrize("case", THEORY, ids=[case["name"] for case in THEORY])

@@ -59,11 +59,13 @@ def test_public_names():
     code = """
 import hf_prune
 print(hf_prune.PruningTrainerCallback.__name__, hf_prune.metrics.RecallGap.__name__, "metrics" in dir(hf_prune))
+print(hf_prune.comparison.compare.__name__, hf_prune.plots.plot_comparison.__name__)
 try:
     hf_prune.nothing
 except AttributeError as error:
     print(error)"""
     assert run(code).splitlines() == [
         "PruningTrainerCallback RecallGap True",
+        "compare plot_comparison",
         "module 'hf_prune' has no attribute 'nothing'",
     ]

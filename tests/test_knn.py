@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from hf_prune.kernels import knn
 from hf_prune.kernels.knn import directed_graph, nearest_neighbors, union_graph
 
 
@@ -45,6 +46,17 @@ def test_equals_the_oracle(points, k):
     expected_neighbors, expected_distances = slow_neighbors(points, k)
     np.testing.assert_array_equal(neighbors, expected_neighbors)
     np.testing.assert_array_equal(distances, expected_distances)
+
+
+def test_an_outlier_does_not_make_the_others_unsure(monkeypatch):
+    points = np.random.default_rng(0).normal(size=(400, 32)).astype(np.float32)
+    points[7] *= 1e4
+    searched = []
+    search_all = knn._search_all
+    monkeypatch.setattr(knn, "_search_all", lambda p, row, k: searched.append(row) or search_all(p, row, k))
+    neighbors, _ = nearest_neighbors(points, 5)
+    np.testing.assert_array_equal(neighbors, slow_neighbors(points, 5)[0])
+    assert set(searched) <= {7}
 
 
 def test_tiles_do_not_matter(monkeypatch):

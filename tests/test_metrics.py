@@ -24,6 +24,8 @@ def test_labels():
     assert result == {"worst_class_accuracy": 0.75, "worst_class": 0}
     with pytest.raises(ValueError, match="`labels`: class 7 has no references; leave it out of labels="):
         metric.compute(predictions=PREDICTIONS, references=REFERENCES, labels=[7])
+    with pytest.raises(hf_prune.ArgumentError, match="`labels`: wanted at least one class id"):
+        metric.compute(predictions=PREDICTIONS, references=REFERENCES, labels=[])
 
 
 def test_in_batches_and_combined():

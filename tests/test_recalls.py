@@ -81,6 +81,7 @@ def test_an_empty_class_of_the_dataset_needs_no_recall():
         ((np.zeros((2, 3)), [0, 1]), "predictions have 3 columns for 2 classes"),
         ((np.full((2, 2), np.nan), [0, 1]), "NaN or infinite logits"),
         (SimpleNamespace(predictions=np.zeros((2, 2)), label_ids=None), "no label_ids"),
+        (SimpleNamespace(predictions=(), label_ids=[0, 1]), "wanted predictions of shape"),
         ([{"cat": 0.5, "dog": 0.5}, {"cat": 0.5}], "none for class 'dog'"),
     ],
 )
@@ -89,7 +90,18 @@ def test_bad_recalls(given, message):
         read_recalls(given, PETS)
 
 
-@pytest.mark.parametrize("given", [0.5, "cat", {"cat": "high", "dog": 0.5}, object()])
+@pytest.mark.parametrize(
+    "given",
+    [
+        0.5,
+        "cat",
+        {"cat": "high", "dog": 0.5},
+        {"cat": 10**400, "dog": 0.5},
+        object(),
+        ([0, [1, 1]], [0, 1]),
+        ([0.1, 0.2], [0.3], [0.4]),
+    ],
+)
 def test_types_that_are_refused(given):
     with pytest.raises(ArgumentTypeError, match="`recalls`"):
         read_recalls(given, PETS)

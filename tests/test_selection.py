@@ -224,6 +224,51 @@ def test_damaged_records_are_refused(coreset, tmp_path, change_json, change_tabl
         Selection.load(tmp_path / "s")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda h: h | {"at_least": float("inf")},
+        lambda h: h | {"groups": h["groups"] | {"names": [1, 2]}},
+        lambda h: h | {"source": {"origin": {}, "digests": None}},
+        lambda h: h | {"steps": [h["steps"][0] | {"method": 5}]},
+        lambda h: h | {"steps": [h["steps"][0] | {"n": 0}]},
+    ],
+)
+def test_records_that_would_fail_later_are_refused(ds, tmp_path, change):
+    ds.prune("random", keep=10, by=[0, 1] * 50).selection.save(tmp_path / "s")
+    damage(tmp_path / "s", change)
+    with pytest.raises(hf_prune.ArgumentError, match="damaged"):
+        Selection.load(tmp_path / "s")
+
+
+def test_a_record_nested_too_deeply_is_refused(coreset, tmp_path):
+    coreset.selection.save(tmp_path / "s")
+    (tmp_path / "s" / "selection.json").write_text("[" * 200_000)
+    with pytest.raises(hf_prune.ArgumentError, match="damaged"):
+        Selection.load(tmp_path / "s")
+
+
+@pytest.mark.parametrize("keep", [np.int64(5), np.float32(0.25)])
+def test_numpy_sizes_are_recorded_as_numbers(coreset, tmp_path, keep):
+    smaller = coreset.selection.at(keep=keep)
+    smaller.save(tmp_path / "s")
+    assert Selection.load(tmp_path / "s").steps == smaller.steps
+
+
+def test_at_keeps_what_a_class_must_keep():
+    labels = Dataset.from_dict({"label": ["a", "b", "c"] * 40, "site": [0] * 60 + [1] * 60})
+    inner = hf_prune.PerClass(hf_prune.Random(), quotas=hf_prune.DRoPQuotas(min_per_class=3))
+    options = {"recalls": {"a": 0.1, "b": 0.9, "c": 0.99}}
+    method = hf_prune.PerClass(inner, by="site")
+    large = labels.prune(method, keep=60, **options).selection
+    assert large.at_least == 18
+    np.testing.assert_array_equal(
+        large.at(keep=18).indices, labels.prune(method, keep=18, **options).selection.indices
+    )
+    with pytest.raises(ValueError, match="can be cut to 18 to 60"):
+        large.at(keep=17)
+
+
 @pytest.mark.parametrize("header", [[1], {}, {"format": "other/1"}])
 def test_other_formats_are_refused(coreset, tmp_path, header):
     coreset.selection.save(tmp_path / "s")

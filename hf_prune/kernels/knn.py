@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_prune.errors import ArgumentError
+
 ROWS_AT_A_TIME = 4096
 SPARE_CANDIDATES = 16
 WORKING_BYTES = 64 * 2**20
@@ -71,6 +73,7 @@ def nearest_neighbors(
         possible = (near <= (near[:, min(k, wanted - 1)] + 2 * error)[:, None]).sum(axis=1).max()
         neighbors[tile], squared[tile] = _closest(points, rows, candidates[:, :possible], k)
         if wanted < n:
+            error = in_float32.error(queries, np.sqrt(squared[tile][:, -1]) * in_float32.scale)
             left_out = (near[:, -1] - error) / in_float32.scale**2
             for row in rows[~(squared[tile][:, -1] < left_out)]:
                 neighbors[row], squared[row] = _search_all(points, row, k)
@@ -89,6 +92,8 @@ class _Float32:
         self._center = points.mean(axis=0, dtype=np.float64)
         tiles = (points[tile] - self._center for tile in _tiles(len(points), ROWS_AT_A_TIME))
         largest = max(float(np.linalg.norm(tile, axis=1).max()) for tile in tiles)
+        if not largest < 2.0**510:
+            raise ArgumentError("`embeddings`: so large that squared distances overflow; scale them down")
         # A power of two is exact; it brings the largest norm to between 1 and 2.
         self.scale = 2.0 ** -math.floor(math.log2(largest)) if largest > 0 else 1.0
         self._largest = largest * self.scale
@@ -97,11 +102,19 @@ class _Float32:
         centred: NDArray[np.float32] = ((self._points[rows] - self._center) * self.scale).astype(np.float32)
         return centred
 
-    def error(self, queries: NDArray[np.float32]) -> NDArray[np.float64]:
+    def error(
+        self, queries: NDArray[np.float32], within: float | NDArray[np.float64] = math.inf
+    ) -> NDArray[np.float64]:
         """(rows,) by how much scaled squared distances may be wrong: float32 input and dot products of length d, in
-        any order of summation, (d + 8) units in the last place of (|x| + |y|)^2."""
+        any order of summation, (d + 8) units in the last place of (|x| + |y|)^2.
+
+        Args:
+            within: only to points y at most that far, which have |y| <= |x| + within; so one outlier costs the others
+                nothing.
+        """
         norms = np.linalg.norm(queries.astype(np.float64), axis=1)
-        wrong: NDArray[np.float64] = (queries.shape[1] + 8) * 2.0**-24 * (norms + self._largest) ** 2
+        others = np.minimum(self._largest, norms + within)
+        wrong: NDArray[np.float64] = (queries.shape[1] + 8) * 2.0**-24 * (norms + others) ** 2
         return wrong
 
 

@@ -124,7 +124,10 @@ class D2(Method):
         graph = union if self.graph == "union" else directed_graph(neighbors, distances)
         scale = _median_edge(union) if self.normalize else 1.0
         graph = graph._replace(distances=graph.distances / scale)
-        order = self.picks(graph, self.densities(graph, difficulty), budget)
+        density = self.densities(graph, difficulty)
+        if not np.isfinite(density).all():
+            raise ArgumentError("`scores`: so large that densities overflow; scale them down")
+        order = self.picks(graph, density, budget)
         return order, {"k": k, "distance_scale": scale}
 
     def densities(self, graph: Graph, difficulty: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -73,6 +73,8 @@ class PerClass(Method):
             part = self.within.select(signals.subset(rows), int(quotas[code]), seed)
             scores[rows] = part.scores
             nested &= part.rank is not None
+            if part.at_least > 1:  # the class must not be cut to fewer than its own method allows
+                smallest = max(smallest, int(places_of[code][part.at_least - 1]) + 1)
             order[places_of[code]] = rows[part.order if part.rank is not None else part.indices]
             if part.details:
                 details_within[groups.names[code]] = part.details

@@ -46,6 +46,8 @@ class RecallMetric(evaluate.Metric):  # type: ignore[misc]
         if labels is None:
             known = ~np.isnan(recalls)
             return found[known], recalls[known]
+        if not len(labels):
+            raise ArgumentError("`labels`: wanted at least one class id, got none")
         recall_of = dict(zip(found.tolist(), recalls.tolist(), strict=True))
         for label in labels:
             if np.isnan(recall_of.get(int(label), np.nan)):
