@@ -1,5 +1,6 @@
 """What `import hf_prune` adds to the classes of datasets: `prune`, and `Dataset.selection`."""
 
+import functools
 import warnings
 from typing import Any
 
@@ -13,11 +14,19 @@ _MARK = "_added_by_hf_prune"
 
 def attach_methods() -> None:
     """Add the methods; doing it twice changes nothing, and a `prune` or `selection` of another package stays."""
-    for cls in (Dataset, DatasetDict, IterableDataset, IterableDatasetDict):  # the last two for their clear error
-        _add(cls, "prune", _prune, "hf_prune.prune(ds, ...)")
-    _add(Dataset, "selection", property(_selection), "hf_prune.selection_of(ds)")
+    added: list[tuple[type, str, Any]] = [(Dataset, "selection", _SELECTION)]
+    # The streaming classes for their clear error.
+    added += [(cls, "prune", _prune) for cls in (Dataset, DatasetDict, IterableDataset, IterableDatasetDict)]
+    taken = [f"{cls.__name__}.{name}" for cls, name, value in added if not _add(cls, name, value)]
+    if taken:
+        warnings.warn(
+            f"another package has defined {' and '.join(taken)}, which was left as it is; use "
+            "hf_prune.prune(ds, ...) and hf_prune.selection_of(ds)",
+            stacklevel=2,
+        )
 
 
+@functools.wraps(prune)  # for help() and completion
 def _prune(self: Any, method: Any, *, keep: Any, **options: Any) -> Any:
     """Keep the rows that `method` chooses; see `hf_prune.prune`."""
     return prune(self, method, keep=keep, **options)
@@ -30,15 +39,13 @@ def _selection(self: Dataset) -> Selection:
 
 for _function in (_prune, _selection):
     setattr(_function, _MARK, True)
+_SELECTION = property(_selection)
 
 
-def _add(cls: type, name: str, value: Any, instead: str) -> None:
-    found = getattr(cls, name, None)
-    if found is None:
-        setattr(cls, name, value)
-    elif not hasattr(getattr(found, "fget", found), _MARK):
-        warnings.warn(
-            f"{cls.__name__}.{name} is already defined by {getattr(found, '__module__', 'another package')} and was "
-            f"left as it is; use {instead}",
-            stacklevel=3,
-        )
+def _add(cls: type, name: str, value: Any) -> bool:
+    """Whether `cls` has our `value` under `name` now."""
+    found = getattr(cls, name, value)
+    if not hasattr(getattr(found, "fget", found), _MARK):
+        return False
+    setattr(cls, name, value)
+    return True

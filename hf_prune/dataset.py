@@ -112,6 +112,8 @@ def _check_dataset(dataset: Any) -> None:
         raise ArgumentTypeError(f"`dataset`: {_STREAMING}")
     if not isinstance(dataset, Dataset):
         raise ArgumentTypeError(f"`dataset`: wanted a datasets.Dataset or DatasetDict, got {type(dataset).__name__}")
+    if indexes := dataset.list_indexes():
+        raise ArgumentError(f"`dataset`: rows can't be selected beside the index {indexes[0]!r}; drop_index it first")
 
 
 def _named_method(method: Any, options: dict[str, Any]) -> Method:

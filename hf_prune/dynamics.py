@@ -67,7 +67,12 @@ class TrainingDynamics:
             logits: (epochs, n, classes) float, before softmax; NaN rows are unseen.
             labels: (n,) ints, the class that each row was trained with.
         """
-        logits, labels = np.asarray(logits), np.asarray(labels)
+        try:
+            logits, labels = np.asarray(logits), np.asarray(labels)
+        except ValueError as error:
+            raise ArgumentError(f"`logits`, `labels`: wanted numbers in rows of equal length; {error}") from error
+        if logits.dtype.kind not in "fiu":
+            raise ArgumentTypeError(f"`logits`: wanted floats, got {logits.dtype}")
         if logits.ndim != 3 or logits.shape[1:2] != labels.shape or logits.shape[2] < 2:
             raise ArgumentError(
                 "`logits`, `labels`: wanted shapes (epochs, n, classes >= 2) and (n,), "
@@ -156,14 +161,16 @@ class TrainingDynamics:
             )
         seen = self.labels != UNSEEN
         recorded, given = self.labels[seen], labels[seen]
-        numbers = np.issubdtype(given.dtype, np.integer)
-        differ = recorded != given if numbers else ~_one_to_one(recorded, given)
+        matched = _one_to_one(recorded, given)
+        differ = recorded != given if np.issubdtype(given.dtype, np.integer) else ~matched
         if differ.any():
             row = np.flatnonzero(seen)[np.argmax(differ)]
+            renumbered = "they match one to one, so pass as label_column= the numbers that were trained on"
+            reordered = "were the rows reordered, or is label_column= another?"
             raise AlignmentError(
                 f"`dynamics`: recorded for other data: {differ.sum()} of {len(self)} labels differ from column "
-                f"{column!r}, first at row {row} (recorded {self.labels[row]}, here {labels[row]}); were the rows "
-                "reordered, or is label_column= another?"
+                f"{column!r}, first at row {row} (recorded {self.labels[row]}, here {labels[row]}); "
+                f"{renumbered if matched.all() else reordered}"
             )
 
     def save(self, path: str | os.PathLike[str]) -> None:

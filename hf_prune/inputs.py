@@ -95,7 +95,7 @@ class Inputs:
             return self._column_groups(self._by)
         groups = replace(encode("by", self._by), numbered=False)
         self._check_length("by", len(groups.codes))
-        self._record["groups"] = {"array": list(groups.names)}
+        self._record["groups"] = {"array": list(groups.names), "digest": array_digest(groups.codes)}
         return groups
 
     @cached_property

@@ -30,6 +30,12 @@ class Source:
         self.dataset = dataset
         self._digests = None if digests is None else dict(digests)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """With the dataset where its rows lie in files, else with digests of the rows instead of a copy of them."""
+        in_files = self.dataset is not None and bool(self.dataset.cache_files)
+        kept = {"dataset": self.dataset, "_digests": None} if in_files else {"dataset": None, "_digests": self.digests}
+        return self.__dict__ | kept
+
     @property
     def digests(self) -> dict[str, str]:
         """Digest by column of the source."""

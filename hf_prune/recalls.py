@@ -139,6 +139,8 @@ def _from_mapping(given: Mapping[Any, Any], groups: Groups) -> NDArray[np.float6
         if key not in position:
             hint = did_you_mean(str(key), groups.names)
             raise ArgumentError(f"`recalls`: unknown class {key!r}.{hint} Classes: {list(groups.names[:20])}")
+        if not np.isnan(values[position[key]]):
+            raise ArgumentError(f"`recalls`: class {groups.names[position[key]]!r} is named twice, once as {key!r}")
         try:
             values[position[key]] = float(recall)
         except (TypeError, ValueError, OverflowError):

@@ -141,7 +141,7 @@ class Selection:
         return [*([before] if before else []), *map(str, self.steps)]
 
     def group_table(self) -> list[dict[str, Any]]:
-        """For each group its name, its rows in the source, the kept ones, and the share kept (NaN without rows)."""
+        """For each group its name, the rows that the last step saw, the kept ones, their share (NaN without rows)."""
         if self.groups is None:
             return []
         kept = self.groups.take(self.indices).sizes

@@ -328,6 +328,12 @@ def test_streaming_and_other_types(ds):
         hf_prune.prune([1, 2], "random", keep=1)
 
 
+def test_an_index_beside_the_rows(ds):
+    ds.add_faiss_index("vector")
+    with pytest.raises(ValueError, match="can't be selected beside the index 'vector'; drop_index it first"):
+        ds.prune("random", keep=5)
+
+
 def test_columns_with_nulls_or_two_axes_are_refused(ds):
     nulls = ds.remove_columns("difficulty").add_column("difficulty", [None] + [1.0] * (N - 1))
     with pytest.raises(ValueError, match="column 'difficulty' holds 1 nulls"):

@@ -356,7 +356,10 @@ def test_permuted_rows():
 
 
 def test_renumbered_labels_are_other_labels():
-    with pytest.raises(AlignmentError, match="4 of 4 labels differ from column 'label', first at row 0"):
+    message = (
+        "4 of 4 labels differ from column 'label', first at row 0 .* they match one to one, so pass as label_column="
+    )
+    with pytest.raises(AlignmentError, match=message):
         trained_on([0, 1, 1, 0]).check_rows(np.array([1, 0, 0, 1]), "label")
 
 

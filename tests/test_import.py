@@ -27,22 +27,31 @@ print("torch" in sys.modules, "faiss" in sys.modules)"""
     assert run(code) == "False False"
 
 
-@pytest.mark.parametrize("name", ["prune", "selection"])
-def test_what_another_package_defined_stays(name):
+@pytest.mark.parametrize("names", [["Dataset.prune"], ["Dataset.selection"], ["Dataset.prune", "DatasetDict.prune"]])
+def test_what_another_package_defined_stays(names):
+    theirs = "; ".join(f"datasets.{name} = 'theirs'" for name in names)
     code = f"""
 import warnings, datasets
-datasets.Dataset.{name} = "theirs"
+{theirs}
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import hf_prune
-print(datasets.Dataset.{name}, len(caught), caught[0].message)
+print(*({", ".join("datasets." + name for name in names)},), len(caught), caught[0].message)
 ds = datasets.Dataset.from_dict({{"x": range(10)}})
 coreset = hf_prune.prune(hf_prune.prune(ds, "random", keep=5), "random", keep=2)
 print(hf_prune.selection_of(coreset).n)"""
     first, second = run(code).splitlines()
-    assert first.startswith(f"theirs 1 Dataset.{name} is already defined")
-    assert f"use hf_prune.{'prune(ds, ...)' if name == 'prune' else 'selection_of(ds)'}" in first
+    theirs, taken = " ".join(["theirs"] * len(names)), " and ".join(names)
+    assert first == (
+        f"{theirs} 1 another package has defined {taken}, which was left as it is; use hf_prune.prune(ds, ...) and "
+        "hf_prune.selection_of(ds)"
+    )
     assert second == "10"
+
+
+def test_help_shows_the_arguments():
+    code = "import hf_prune, inspect, datasets; print(list(inspect.signature(datasets.Dataset.prune).parameters))"
+    assert "'label_column'" in run(code)
 
 
 def test_importing_again_changes_nothing():

@@ -68,6 +68,26 @@ def test_tiles_do_not_matter(monkeypatch):
         np.testing.assert_array_equal(got, wanted)
 
 
+@pytest.mark.parametrize("kind", ["duplicates", "tight clusters", "outlier"])
+def test_unsure_rows_are_searched_together(kind, monkeypatch):
+    """Rows that float32 can't tell apart cost one float64 product, not a search each of all points."""
+    draw = np.random.default_rng(7)
+    points = draw.normal(size=(600, 32))
+    if kind == "duplicates":
+        points[::10] = 0
+    elif kind == "tight clusters":
+        points = np.repeat(points[:20], 30, axis=0) + 1e-5 * points
+    else:
+        points[0] *= 1000
+    measured = []
+    closest = knn._closest
+    monkeypatch.setattr(knn, "_closest", lambda *given: measured.append(given[2].size) or closest(*given))
+    neighbors, _ = nearest_neighbors(points, 5)
+    np.testing.assert_array_equal(neighbors, slow_neighbors(points, 5)[0])
+    # 22 candidates a row at first; then the 60 zeros, in the middle of all others, are every row's equal neighbours.
+    assert sum(measured) <= 600 * 22 + 600 * 65
+
+
 def test_small_k_and_small_n():
     assert nearest_neighbors(np.zeros((3, 2)), 0)[0].shape == (3, 0)
     neighbors, distances = nearest_neighbors(np.array([[0.0], [3.0], [1.0]]), 2)

@@ -70,6 +70,7 @@ def test_an_empty_class_of_the_dataset_needs_no_recall():
         ({"cat": 0.5}, "none for class 'dog'"),
         (predicted([0, 0], [0, 0]), "none for class 'dog'; the validation data must hold every class"),
         ({"cat": 0.5, "dgo": 0.5}, r"unknown class 'dgo'. Did you mean 'dog'\?"),
+        ({"cat": 0.5, "dog": 0.5, 0: 0.6}, "class 'cat' is named twice, once as 0"),
         ({"cat": 0.5, "dog": 1.2}, r"class 'dog' has 1.2; wanted a number in \[0, 1\]"),
         ([0.5, -0.1], "class 'dog' has -0.1"),
         ([0.5, np.nan], "none for class 'dog'"),

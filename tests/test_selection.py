@@ -105,6 +105,22 @@ def test_the_selection_is_readable_only_while_the_rows_are_its_own(ds, coreset, 
     assert "Derived with hf_prune:" in again.info.description
 
 
+def test_a_pickled_coreset_leaves_its_source_behind(tmp_path):
+    ds = Dataset.from_dict({"x": np.arange(200_000), "label": np.zeros(200_000, dtype=int)})
+    coreset = ds.prune("random", keep=10)
+    plain = len(pickle.dumps(ds.select(coreset.selection.indices)))
+    scores = coreset.selection.scores.nbytes
+    assert len(pickle.dumps(coreset)) < plain + scores + 10_000
+    again = pickle.loads(pickle.dumps(coreset)).selection
+    assert again.apply(ds)["x"][:] == coreset["x"][:]
+    # From files it stays with its source, and the pickle doesn't change when digests become known.
+    ds.save_to_disk(tmp_path / "ds")
+    coreset = load_from_disk(tmp_path / "ds").prune("random", keep=10)
+    before = pickle.dumps(coreset.selection.source)
+    coreset.selection.save(tmp_path / "selection")
+    assert pickle.dumps(coreset.selection.source) == before
+
+
 def test_summary(ds, coreset):
     assert coreset.selection.summary().splitlines() == [
         "30 of 100 rows kept (30.0%)",

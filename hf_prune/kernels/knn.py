@@ -12,6 +12,7 @@ from hf_prune.errors import ArgumentError
 ROWS_AT_A_TIME = 4096
 SPARE_CANDIDATES = 16
 WORKING_BYTES = 64 * 2**20
+FLOAT32_UNIT, FLOAT64_UNIT = 2.0**-24, 2.0**-53
 
 
 class Graph(NamedTuple):
@@ -59,29 +60,30 @@ def nearest_neighbors(
     neighbors, squared = np.empty((n, k), dtype=np.int64), np.empty((n, k))
     if k == 0:
         return neighbors, squared
-    in_float32 = _Float32(points)
+    centred = _Centred(points)
     index = faiss.IndexFlatL2(d)
     for tile in _tiles(n, ROWS_AT_A_TIME):
-        index.add(in_float32.tile(tile))
+        index.add(centred[tile].astype(np.float32))
     wanted = min(n, k + 1 + SPARE_CANDIDATES)
     for tile in track(_tiles(n, max(1, min(ROWS_AT_A_TIME, WORKING_BYTES // (8 * wanted * d))))):
-        queries = in_float32.tile(tile)
+        queries = centred[tile].astype(np.float32)
         near, candidates = index.search(queries, wanted)
         rows = np.arange(tile.start, tile.stop)
-        error = in_float32.error(queries)
+        error = centred.error(queries, FLOAT32_UNIT)
         # Candidates that are certainly farther than k others need no measuring; itself counts as one of the near.
         possible = (near <= (near[:, min(k, wanted - 1)] + 2 * error)[:, None]).sum(axis=1).max()
         neighbors[tile], squared[tile] = _closest(points, rows, candidates[:, :possible], k)
         if wanted < n:
-            error = in_float32.error(queries, np.sqrt(squared[tile][:, -1]) * in_float32.scale)
-            left_out = (near[:, -1] - error) / in_float32.scale**2
-            for row in rows[~(squared[tile][:, -1] < left_out)]:
-                neighbors[row], squared[row] = _search_all(points, row, k)
+            error = centred.error(queries, FLOAT32_UNIT, np.sqrt(squared[tile][:, -1]) * centred.scale)
+            left_out = (near[:, -1] - error) / centred.scale**2
+            unsure = rows[~(squared[tile][:, -1] < left_out)]
+            for part in _tiles(len(unsure), max(1, WORKING_BYTES // (8 * n))):
+                _search_all(points, centred, unsure[part], k, neighbors, squared)
     return neighbors, np.sqrt(squared)
 
 
-class _Float32:
-    """Points in float32, centred and scaled, so that neither a far origin nor huge or tiny values cost digits.
+class _Centred:
+    """Points centred and scaled, so that neither a far origin nor huge or tiny values cost digits.
 
     Args:
         points: (n, d) finite floats.
@@ -95,26 +97,27 @@ class _Float32:
         if not largest < 2.0**510:
             raise ArgumentError("`embeddings`: so large that squared distances overflow; scale them down")
         # A power of two is exact; it brings the largest norm to between 1 and 2.
-        self.scale = 2.0 ** -math.floor(math.log2(largest)) if largest > 0 else 1.0
+        self.scale = 2.0 ** min(1000, -math.floor(math.log2(largest))) if largest > 0 else 1.0
         self._largest = largest * self.scale
 
-    def tile(self, rows: slice) -> NDArray[np.float32]:
-        centred: NDArray[np.float32] = ((self._points[rows] - self._center) * self.scale).astype(np.float32)
-        return centred
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = (self._points[rows] - self._center) * self.scale
+        return found
 
     def error(
-        self, queries: NDArray[np.float32], within: float | NDArray[np.float64] = math.inf
+        self, queries: NDArray[Any], unit: float, within: float | NDArray[np.float64] = math.inf
     ) -> NDArray[np.float64]:
-        """(rows,) by how much scaled squared distances may be wrong: float32 input and dot products of length d, in
+        """(rows,) by how much scaled squared distances may be wrong: rounded input and dot products of length d, in
         any order of summation, (d + 8) units in the last place of (|x| + |y|)^2.
 
         Args:
+            unit: half the distance from 1 to the next number: 2**-24 for float32, 2**-53 for float64.
             within: only to points y at most that far, which have |y| <= |x| + within; so one outlier costs the others
                 nothing.
         """
         norms = np.linalg.norm(queries.astype(np.float64), axis=1)
         others = np.minimum(self._largest, norms + within)
-        wrong: NDArray[np.float64] = (queries.shape[1] + 8) * 2.0**-24 * (norms + others) ** 2
+        wrong: NDArray[np.float64] = (queries.shape[1] + 8) * unit * (norms + others) ** 2
         return wrong
 
 
@@ -148,14 +151,30 @@ def _closest(
     return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(squared, order, axis=1)
 
 
-def _search_all(points: NDArray[Any], row: int, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The same among all rows, a tile at a time."""
-    best = np.empty(0, dtype=np.int64)
-    for tile in _tiles(len(points), max(1, WORKING_BYTES // (8 * points.shape[1]))):
-        others = np.concatenate([best, np.arange(tile.start, tile.stop)])
-        best = _closest(points, np.array([row]), others[None, others != row], k)[0][0]
-    nearest, squared = _closest(points, np.array([row]), best[None], k)
-    return nearest[0], squared[0]
+def _search_all(
+    points: NDArray[Any],
+    centred: _Centred,
+    rows: NDArray[np.int64],
+    k: int,
+    neighbors: NDArray[np.int64],
+    squared: NDArray[np.float64],
+) -> None:
+    """Fill in `rows` of the result from all points: a float64 product leaves few to measure, but for duplicates."""
+    queries = centred[rows]
+    half = np.empty((len(rows), len(points)))  # half the squared distance less |x|^2 / 2, which a row's entries share
+    for tile in _tiles(len(points), ROWS_AT_A_TIME):
+        others = centred[tile]
+        half[:, tile] = np.square(others).sum(axis=1) / 2 - queries @ others.T
+    half[np.arange(len(rows)), rows] = np.inf
+    kth = np.partition(half, k - 1, axis=1)[:, k - 1]
+    possible = half <= (kth + centred.error(queries, FLOAT64_UNIT))[:, None]
+    for row, near in zip(rows, possible, strict=True):
+        best = np.empty(0, dtype=np.int64)
+        candidates = np.flatnonzero(near)
+        for tile in _tiles(len(candidates), max(1, WORKING_BYTES // (8 * points.shape[1]))):
+            among = np.concatenate([best, candidates[tile]])[None]
+            best = _closest(points, np.array([row]), among, k)[0][0]
+        neighbors[row], squared[row] = (found[0] for found in _closest(points, np.array([row]), best[None], k))
 
 
 def _tiles(n: int, size: int) -> list[slice]:

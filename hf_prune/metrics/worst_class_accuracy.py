@@ -6,7 +6,7 @@ from hf_prune.metrics.base import RecallMetric
 
 
 class WorstClassAccuracy(RecallMetric):
-    """The lowest recall of any class, in [0, 1], and the class that has it (the lowest id of equals).
+    """The lowest recall of any class, in [0, 1], and the class that has it, the first of equals.
 
     As the minimum of noisy recalls it is biased low where classes have few references.
 
