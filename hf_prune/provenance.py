@@ -93,6 +93,7 @@ class Step:
         n: rows that the step saw.
         budget: rows that it kept.
         signals: what was read, by signal.
+        details: what the method reports of its run, as JSON values.
         versions: of hf_prune and the libraries that decide the result.
     """
 
