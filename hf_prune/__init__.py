@@ -29,6 +29,7 @@ from hf_prune.methods.forgetting import Forgetting as Forgetting
 from hf_prune.methods.given_scores import GivenScores as GivenScores
 from hf_prune.methods.per_class import PerClass as PerClass
 from hf_prune.methods.random_ import Random as Random
+from hf_prune.methods.variability import Variability as Variability
 from hf_prune.quotas import EqualQuotas as EqualQuotas
 from hf_prune.quotas import ProportionalQuotas as ProportionalQuotas
 from hf_prune.quotas import Quotas as Quotas

@@ -22,6 +22,7 @@ METHODS = {
     "forgetting middle": hf_prune.Forgetting(prefer="middle", epochs=(1, 4)),
     "aum": hf_prune.AUM(),
     "aum hard": hf_prune.AUM(prefer="hard"),
+    "variability": hf_prune.Variability(),
     "given_scores": hf_prune.GivenScores(),
     "d2": hf_prune.D2(k=3),
     "d2 given": hf_prune.D2(k=3, score=hf_prune.GivenScores()),

@@ -48,6 +48,14 @@ def test_el2n_and_aum_are_means_over_the_epochs_that_were_seen():
     assert hf_prune.AUM(epochs=(1, 3)).score(recorded("margin", values)).tolist() == [4, 6]
 
 
+def test_variability_is_the_population_deviation_of_the_seen_epochs():
+    values = [[0.2, 0.9, 0.5], [0.6, NAN, 0.5], [0.4, 0.1, 0.5]]
+    expected = [np.std([0.2, 0.6, 0.4]), np.std([0.9, 0.1]), 0]
+    np.testing.assert_allclose(hf_prune.Variability().score(recorded("p_true", values)), expected, atol=1e-7)
+    early = hf_prune.Variability(epochs=1).score(recorded("p_true", values[::2]))
+    assert early.tolist() == [0, 0, 0]
+
+
 def test_a_row_that_was_never_seen_is_named():
     with pytest.raises(ValueError, match="1 of 2 rows were never seen in epochs 1 to 1, the first is row 1"):
         hf_prune.EL2N(epochs=(1, 2)).score(recorded("el2n", [[1.0, 4.0], [3.0, NAN]]))

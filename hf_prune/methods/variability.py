@@ -1,0 +1,41 @@
+"""Variability: how much the confidence in the true class swings during training."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.methods.base import DynamicsScore
+from hf_prune.signals import Signals
+
+
+@dataclass(frozen=True)
+class Variability(DynamicsScore):
+    """Keeps the examples on which the model wavers most: the ambiguous ones.
+
+    Score: standard deviation over `epochs` of the probability of the true class, (n,) in [0, 1/2], over the epochs in
+    which the example was seen, higher = harder. Examples that are never learnt vary little, and so do easy ones.
+
+    Cost: O(epochs * n).
+
+    Reference: Swayamdipta et al., *Dataset Cartography: Mapping and Diagnosing Datasets with Training Dynamics*
+    (2020), arXiv 2009.10795, section 2.1. D2's authors use it as the difficulty for text.
+
+    >>> import hf_prune
+    >>> run = hf_prune.TrainingDynamics.from_logits([[[0.0, 0.0], [9.0, 0.0]], [[99.0, 0.0], [9.0, 0.0]]], [0, 0])
+    >>> hf_prune.Variability().score(hf_prune.Signals(2, {"dynamics": run})).tolist()
+    [0.25, 0.0]
+    """
+
+    name: ClassVar[str] = "variability"
+    higher_is: ClassVar = "harder"
+
+    def score(self, signals: Signals) -> NDArray[np.float64]:
+        mean = signals.dynamics.mean("p_true", self.epochs)
+        squared, seen = np.zeros_like(mean), np.zeros_like(mean)
+        for p in signals.dynamics.in_epochs("p_true", self.epochs):
+            known = ~np.isnan(p)
+            np.add(squared, (p - mean) ** 2, out=squared, where=known)
+            seen += known
+        return np.sqrt(squared / seen)
