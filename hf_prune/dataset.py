@@ -16,7 +16,7 @@ from hf_prune.inputs import Inputs
 from hf_prune.methods.base import Method
 from hf_prune.methods.per_class import PerClass
 from hf_prune.provenance import Source, Step
-from hf_prune.selection import Selection, selection_of
+from hf_prune.selection import Selection, live_selection
 
 D = TypeVar("D", Dataset, DatasetDict)
 
@@ -146,11 +146,9 @@ def _with_quotas(method: Method, quotas: Any, by: Any) -> Method:
 def _finish(dataset: Dataset, selection: Selection) -> Dataset:
     """The kept rows, carrying a selection whose indices are positions in the first source of a chain."""
     pruned = dataset.select(selection.indices)
-    try:
-        earlier = selection_of(dataset)
-    except AttributeError:
-        return replace(selection, source=Source.of(dataset)).attach(pruned)
-    return selection.after(earlier).attach(pruned)
+    earlier = live_selection(dataset)
+    selection = selection.after(earlier) if earlier is not None else replace(selection, source=Source.of(dataset))
+    return selection.attach(pruned)
 
 
 def _versions() -> dict[str, str]:

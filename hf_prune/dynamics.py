@@ -161,8 +161,8 @@ class TrainingDynamics:
             )
         seen = self.labels != UNSEEN
         recorded, given = self.labels[seen], labels[seen]
-        matched = _one_to_one(recorded, given)
-        differ = recorded != given if np.issubdtype(given.dtype, np.integer) else ~matched
+        numbers = np.issubdtype(given.dtype, np.integer)
+        differ = recorded != given if numbers else ~_one_to_one(recorded, given)
         if differ.any():
             row = np.flatnonzero(seen)[np.argmax(differ)]
             renumbered = "they match one to one, so pass as label_column= the numbers that were trained on"
@@ -170,7 +170,7 @@ class TrainingDynamics:
             raise AlignmentError(
                 f"`dynamics`: recorded for other data: {differ.sum()} of {len(self)} labels differ from column "
                 f"{column!r}, first at row {row} (recorded {self.labels[row]}, here {labels[row]}); "
-                f"{renumbered if matched.all() else reordered}"
+                f"{renumbered if _one_to_one(recorded, given).all() else reordered}"
             )
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -1,6 +1,5 @@
 """From what a user passes to `prune` to the signals that a method reads; what no method needs is never touched."""
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -16,7 +15,7 @@ from hf_prune.digest import array_digest
 from hf_prune.dynamics import TrainingDynamics, checked_dynamics
 from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError, MissingSignalError
 from hf_prune.groups import Groups, encode
-from hf_prune.selection import selection_of
+from hf_prune.selection import live_selection
 from hf_prune.signals import COLUMN, Signals, how_to_give
 
 VALUES_AT_A_TIME = 2**23
@@ -141,10 +140,9 @@ class Inputs:
                 "`dynamics`: can't check that they describe these rows without the labels that were trained on; "
                 f"{how_to_give('labels')}"
             )
-        with contextlib.suppress(AttributeError):  # a chain: dynamics of the source serve what is left of it
-            earlier = selection_of(self._dataset)
-            if len(dynamics) == earlier.n:
-                dynamics = dynamics.take(earlier.indices)
+        earlier = live_selection(self._dataset)
+        if earlier is not None and len(dynamics) == earlier.n:  # dynamics of the source serve what is left of it
+            dynamics = dynamics.take(earlier.indices)
         dynamics.check_rows(np.array(self._labels.values)[self._labels.codes], self._label_column)
         return dynamics
 

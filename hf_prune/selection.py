@@ -245,21 +245,27 @@ def _require(holds: bool, otherwise: str) -> None:
         raise ValueError(otherwise)
 
 
+def live_selection(dataset: Dataset) -> Selection | None:
+    """The selection that a dataset carries, if it still has the pruned rows."""
+    found: Selection | None = getattr(dataset, ATTRIBUTE, None)
+    return found if found is not None and len(found) == len(dataset) else None
+
+
 def selection_of(dataset: Dataset) -> Selection:
     """The selection that a pruned dataset carries, while it still has the pruned rows.
 
     Raises:
         AttributeError: there is none, or the rows are others since.
     """
-    found: Selection | None = getattr(dataset, ATTRIBUTE, None)
-    if found is None:
+    if (live := live_selection(dataset)) is not None:
+        return live
+    stale: Selection | None = getattr(dataset, ATTRIBUTE, None)
+    if stale is None:
         raise AttributeError(
             "this dataset carries no selection: it was not pruned, or it was transformed since (map, sort, select, "
             "...); keep it before you transform, as in `sel = coreset.selection`"
         )
-    if len(found) != len(dataset):
-        raise AttributeError(
-            f"this dataset has {len(dataset)} rows but its selection {len(found)}: rows were filtered since the "
-            "pruning; keep the selection before you transform, as in `sel = coreset.selection`"
-        )
-    return found
+    raise AttributeError(
+        f"this dataset has {len(dataset)} rows but its selection {len(stale)}: rows were filtered since the pruning; "
+        "keep the selection before you transform, as in `sel = coreset.selection`"
+    )

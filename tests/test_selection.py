@@ -8,7 +8,9 @@ import pytest
 from datasets import Dataset, DatasetDict, load_from_disk
 
 import hf_prune
+from hf_prune.groups import encode
 from hf_prune.selection import Selection
+from hf_prune.signals import Signals
 
 
 @pytest.fixture
@@ -50,6 +52,18 @@ def test_at(ds):
     unordered = Selection(np.array([1]), 2, np.zeros(2))
     with pytest.raises(ValueError, match="keeps no picking order"):
         unordered.at(keep=1)
+
+
+def test_a_method_without_an_order_has_none_within_classes_either(ds):
+    class Unordered(hf_prune.Method):
+        def select(self, signals, budget, seed):
+            return Selection(np.arange(budget), len(signals), np.zeros(len(signals)))
+
+    groups = encode("label", ds["label"][:])
+    merged = hf_prune.PerClass(Unordered(), "equal").select(Signals(100, {"groups": groups}), 6, 0)
+    assert merged.rank is None
+    assert merged.indices.tolist() == [0, 1, 2, 3, 4, 5]
+    assert [row["kept"] for row in merged.group_table()] == [2, 2, 2]
 
 
 def test_chains_index_the_first_source(ds):

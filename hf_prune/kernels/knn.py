@@ -52,7 +52,7 @@ def nearest_neighbors(
     Returns:
         (n, k) int64 rows and (n, k) float64 distances.
 
-    Cost: O(n^2 d) time; one float32 copy of `points` beside working space of 64 MB.
+    Cost: O(n^2 d) time; one float32 copy of `points` beside working space of some 200 MB.
     """
     import faiss
 
