@@ -6,7 +6,8 @@ from datasets import Dataset
 
 import hf_prune
 from hf_prune.dynamics import TrainingDynamics
-from hf_prune.kernels.knn import directed_graph, nearest_neighbors, union_graph
+from hf_prune.kernels.graph import directed_graph, union_graph
+from hf_prune.kernels.knn import nearest_neighbors
 from hf_prune.signals import Signals
 
 GOLDEN = sorted((Path(__file__).parent / "data/d2").glob("*.npz"))

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from hf_prune.kernels.graph import directed_graph, union_graph
 from hf_prune.kernels.greedy import messages, pick
-from hf_prune.kernels.knn import directed_graph, nearest_neighbors, union_graph
+from hf_prune.kernels.knn import nearest_neighbors
 
 
 def slow_pick(graph, density, weights, budget):

@@ -5,7 +5,7 @@ import heapq
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.kernels.knn import Graph
+from hf_prune.kernels.graph import Graph
 
 
 def messages(graph: Graph, scores: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

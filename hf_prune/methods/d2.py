@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from hf_prune.arguments import instance_of, one_of, real_number, true_or_false, whole_number
 from hf_prune.cutoff import suspects
 from hf_prune.errors import ArgumentError
+from hf_prune.kernels.graph import Graph, directed_graph, union_graph
 from hf_prune.kernels.greedy import messages, pick
-from hf_prune.kernels.knn import Graph, directed_graph, nearest_neighbors, union_graph
+from hf_prune.kernels.knn import nearest_neighbors
 from hf_prune.methods.aum import AUM
 from hf_prune.methods.base import Method, ScoreMethod
 from hf_prune.methods.given_scores import GivenScores

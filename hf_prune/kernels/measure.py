@@ -1,0 +1,62 @@
+"""Exact distances: in float64, and always added up in the same order."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.kernels.fast import loops
+from hf_prune.kernels.threads import Each
+from hf_prune.kernels.tiles import tiles
+
+LANES = 16
+"""Partial sums of a squared distance: dimension j is added to sum j % LANES, then the sums are added pairwise."""
+
+ROWS_AT_A_TIME = 1024
+WORKING_BYTES = 64 * 2**20
+
+
+def closest(
+    points: NDArray[Any],
+    rows: NDArray[np.int64],
+    among: NDArray[np.int64],
+    at_least: NDArray[np.float64],
+    k: int,
+    each: Each | None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The k nearest of each row's candidates, (rows, c), itself excluded, by squared distance and then by row.
+
+    Args:
+        at_least: (rows, c) what the squared distances can't be below.
+        each: threads for the compiled loop, or None for the plain one.
+    """
+    near, far = np.empty((len(rows), k), dtype=np.int64), np.empty((len(rows), k))
+    if each is not None:
+
+        def fill(part: slice) -> None:
+            loops().closest(points, rows[part], among[part], at_least[part], near[part], far[part])
+
+        each(fill, tiles(len(rows), ROWS_AT_A_TIME))
+        return near, far
+    for part in tiles(len(rows), max(1, WORKING_BYTES // (8 * among.shape[1] * points.shape[1]))):
+        squared = _squared_distances(points, rows[part], among[part])
+        order = np.lexsort((among[part], squared), axis=1)[:, :k]
+        near[part] = np.take_along_axis(among[part], order, axis=1)
+        far[part] = np.take_along_axis(squared, order, axis=1)
+    return near, far
+
+
+def _squared_distances(points: NDArray[Any], rows: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(rows, c) float64, infinite to itself; added up as `compiled` does."""
+    d = points.shape[1]
+    sums = np.zeros((*among.shape, LANES))
+    for first in range(0, d, LANES):
+        lanes = slice(first, min(first + LANES, d))
+        difference = points[among, lanes].astype(np.float64) - points[rows, None, lanes]
+        sums[:, :, : lanes.stop - first] += difference * difference
+    while sums.shape[2] > 1:
+        half = sums.shape[2] // 2
+        sums = sums[:, :, :half] + sums[:, :, half:]
+    squared: NDArray[np.float64] = sums[:, :, 0]
+    squared[among == rows[:, None]] = np.inf
+    return squared
