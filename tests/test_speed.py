@@ -6,13 +6,16 @@ import json
 import numpy as np
 import pytest
 
-from hf_prune.kernels.knn import nearest_neighbors
-from tests.benchmarks import peak_memory, speed
+from hf_prune.kernels.knn import nearest_neighbors, union_graph
+from tests.benchmarks import alone, peak_memory, speed
 from tests.benchmarks.cases import CASES
-from tests.benchmarks.checks import check_graph
+from tests.benchmarks.checks import check_graph, check_union
 from tests.benchmarks.data import clustered, random_neighbors
-from tests.benchmarks.harness import Times, machine, paired, ratios, resident_bytes
+from tests.benchmarks.harness import Times, in_fresh_process, machine, paired, ratios, resident_bytes
 from tests.benchmarks.table import BEGIN, END, README, RESULTS, put_into, table
+
+FRESH = ("memory", "compiled-prune", "compiled-selection")
+"""Cases that start processes, which takes seconds; what these run is tested below."""
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +24,7 @@ def _no_collection(monkeypatch):
     monkeypatch.setattr(gc, "collect", lambda: 0)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case != "memory"])
+@pytest.mark.parametrize("case", [case for case in CASES if case not in FRESH])
 def test_cases_run_and_check_their_results(case):
     found = CASES[case].run(0.0, 1)  # the least sizes
     assert found["checked"]
@@ -75,6 +78,29 @@ def test_a_wrong_graph_is_noticed():
     neighbors[:, [3, 4]] = neighbors[:, [4, 3]]
     with pytest.raises(AssertionError):
         check_graph(points, neighbors, distances)
+
+
+def test_a_wrong_union_is_noticed():
+    neighbors, distances = random_neighbors(50, 4)
+    graph = union_graph(neighbors, distances)
+    check_union(graph, neighbors, distances)
+    with pytest.raises(AssertionError):
+        check_union(graph._replace(distances=graph.distances[::-1]), neighbors, distances)
+
+
+def test_calls_with_and_without_numba(tmp_path, capsys):
+    points, _, scores = clustered(600, 4, 1)
+    neighbors, distances = random_neighbors(600, 10)
+    arrays = {"points": points, "scores": scores, "neighbors": neighbors, "distances": distances}
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    for what in ("prune", "selection"):
+        alone.main(what, str(tmp_path), "compiled")
+        assert json.loads(capsys.readouterr().out)["cpu"] > 0
+        assert len(set(np.load(tmp_path / "order.npy").tolist())) == 180
+    with_numba = np.load(tmp_path / "order.npy")
+    assert json.loads(in_fresh_process("tests.benchmarks.alone", "selection", tmp_path, "plain"))["cpu"] > 0
+    np.testing.assert_array_equal(np.load(tmp_path / "order.npy"), with_numba)
 
 
 def test_random_neighbors_are_a_valid_list():

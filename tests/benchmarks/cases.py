@@ -4,6 +4,7 @@ Every case is a function of the scale (1.0 is the size in its title) and of the 
 the JSON file holds of it.
 """
 
+import json
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -20,10 +21,13 @@ from hf_prune.kernels.knn import nearest_neighbors, union_graph
 from tests.benchmarks.checks import check_classes, check_graph, check_union, greedy_by_blocks
 from tests.benchmarks.data import clustered, random_neighbors
 from tests.benchmarks.harness import MEGABYTE, Times, in_fresh_process, paired, ratios
+from tests.benchmarks.product import bare_product, library_product
 from tests.oracles.d2_dense import by_product, d2_dense, d2_dense_per_class
 
 K, KEEP, SEED = 10, 0.3, 0
 CLUSTERED = "clustered Gaussian, 100 centres a class, noise 0.5 of the centres' spread"
+RANDOM = "random neighbours, distances uniform in [0.5, 1.5)"
+PLAIN = "without numba"
 FAISS, DENSE, ARGSORT = "faiss Flat, graphs alone", "dense oracle", "argsort of the distances"
 
 
@@ -62,7 +66,7 @@ def one_pool(scale: float, repeats: int) -> dict[str, Any]:
     times, results = paired(
         {
             "graph": lambda: nearest_neighbors(points, K),
-            bare: _bare_product(points, product),
+            bare: bare_product(points, product),
             FAISS: lambda: _faiss_graph(points),
         },
         repeats=repeats,
@@ -128,7 +132,7 @@ def selection_alone(scale: float, repeats: int) -> dict[str, Any]:
         np.testing.assert_array_equal(results[side], expected)
     return _result(
         f"selection alone, {n:,} rows, k = {K}, keep 30%",
-        "random neighbours, distances uniform in [0.5, 1.5)",
+        RANDOM,
         times,
         [(side, ARGSORT) for side in times if side != ARGSORT],
         "graph equal to scipy's, picks equal to a plain greedy's",
@@ -159,6 +163,68 @@ def authors_one_pool(scale: float, repeats: int) -> dict[str, Any]:
     return _result(title, CLUSTERED, times, [("prune", DENSE)], "identical sets and orders")
 
 
+def compiled_prune(scale: float, repeats: int) -> dict[str, Any]:
+    """The whole call on one pool with numba against the same without."""
+    n, d = _scaled(20_000, scale), 512
+    points, _, scores = clustered(n, d, 1, SEED)
+    title = f"one pool of {n:,} x {d}, keep 30%: the whole `prune` call, with numba"
+    return _with_and_without_numba("prune", {"points": points, "scores": scores}, title, CLUSTERED, repeats)
+
+
+def compiled_selection(scale: float, repeats: int) -> dict[str, Any]:
+    """All that follows the neighbour list with numba against the same without."""
+    n = _scaled(200_000, scale)
+    neighbors, distances = random_neighbors(n, K, SEED)
+    arrays = {"neighbors": neighbors, "distances": distances, "scores": np.random.default_rng(SEED).random(n)}
+    title = f"selection alone, {n:,} rows, k = {K}, keep 30%, with numba"
+    return _with_and_without_numba("selection", arrays, title, RANDOM, repeats)
+
+
+def _with_and_without_numba(
+    what: str, arrays: dict[str, NDArray[Any]], title: str, data: str, repeats: int
+) -> dict[str, Any]:
+    """Every repetition in a fresh process, because a process has numba or hasn't."""
+    times = {name: Times() for name in ("compiled", PLAIN)}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, array in arrays.items():
+            np.save(Path(folder) / f"{name}.npy", array)
+        for _ in range(repeats):
+            orders = []
+            for side, kernels in (("compiled", "compiled"), (PLAIN, "plain")):
+                took = json.loads(in_fresh_process("tests.benchmarks.alone", what, folder, kernels))
+                times[side].cpu.append(took["cpu"])
+                times[side].wall.append(took["wall"])
+                orders.append(np.load(Path(folder) / "order.npy"))
+            np.testing.assert_array_equal(*orders)
+    return _result(title, data, times, [("compiled", PLAIN)], "identical sets and orders")
+
+
+def prune_saved(folder: Path) -> Callable[[int | None], NDArray[np.int64]]:
+    """Prunes what `compiled_prune` saved, or its first rows."""
+    points, scores = np.load(folder / "points.npy"), np.load(folder / "scores.npy")
+
+    def call(rows: int | None) -> NDArray[np.int64]:
+        dataset = _dataset(np.zeros(len(points[:rows]), dtype=np.int64))
+        order: NDArray[np.int64] = _prune(dataset, points[:rows], scores[:rows]).selection.order
+        return order
+
+    return call
+
+
+def select_saved(folder: Path) -> Callable[[int | None], NDArray[np.int64]]:
+    """Selects from what `compiled_selection` saved, or from another list of so many rows."""
+    saved = [np.load(folder / f"{name}.npy") for name in ("neighbors", "distances", "scores")]
+
+    def call(rows: int | None) -> NDArray[np.int64]:
+        neighbors, distances, scores = saved
+        if rows is not None:
+            (neighbors, distances), scores = random_neighbors(rows, K), np.arange(rows) / rows
+        graph = union_graph(neighbors, distances)
+        return _reverse(graph, _forward(graph, scores), round(KEEP * len(scores)))
+
+    return call
+
+
 class Case(NamedTuple):
     """A case and how often it is repeated at full size."""
 
@@ -175,42 +241,9 @@ CASES = {
     "selection": Case(selection_alone, 5),
     "authors-classes": Case(authors_classes, 3),
     "authors-one-pool": Case(authors_one_pool, 3),
+    "compiled-prune": Case(compiled_prune, 3),
+    "compiled-selection": Case(compiled_selection, 3),
 }
-
-
-class Product(NamedTuple):
-    """How the bare product runs: `rows` of a tile by `columns` (None: all of them) in `precision`."""
-
-    precision: str
-    rows: int = 4096
-    columns: int | None = None
-
-
-def library_product() -> Product:
-    """The product that the library's graph makes here."""
-    import torch
-
-    return Product("bfloat16" if torch.cpu._is_amx_tile_supported() else "float32")
-
-
-def _bare_product(points: NDArray[np.float32], product: Product) -> Callable[[], None]:
-    """Every product of a row and a column, tile by tile into the same buffer; rounding the points is not timed."""
-    import torch
-
-    narrow = torch.from_numpy(points).to(getattr(torch, product.precision))
-    n, rows = len(points), min(product.rows, len(points))
-    columns = min(product.columns or n, n)
-    buffer = torch.empty(rows * columns, dtype=narrow.dtype)
-
-    def run() -> None:
-        for top in range(0, n, rows):
-            queries = narrow[top : top + rows]
-            for first in range(0, n, columns):
-                others = narrow[first : first + columns]
-                out = buffer[: len(queries) * len(others)].view(len(queries), len(others))
-                torch.mm(queries, others.T, out=out)
-
-    return run
 
 
 def _faiss_graph(points: NDArray[np.float32]) -> NDArray[np.int64]:
