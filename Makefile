@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test quality style notebooks clean
+.PHONY: demo test bench quality style notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python trainers/image_classification.py
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.benchmarks.speed --output outputs/bench/d2_speed.json
 
 quality: $(VENV)/.dev
 	$(BIN)/ruff check .
