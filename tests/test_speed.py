@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from hf_prune.kernels.knn import nearest_neighbors, union_graph
+from hf_prune.kernels.graph import union_graph
+from hf_prune.kernels.knn import nearest_neighbors
 from tests.benchmarks import alone, peak_memory, speed
 from tests.benchmarks.cases import CASES
 from tests.benchmarks.checks import check_graph, check_union

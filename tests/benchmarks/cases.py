@@ -16,8 +16,9 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 import hf_prune  # noqa: F401 - attaches Dataset.prune
+from hf_prune.kernels.graph import union_graph
 from hf_prune.kernels.greedy import messages, pick
-from hf_prune.kernels.knn import nearest_neighbors, union_graph
+from hf_prune.kernels.knn import nearest_neighbors
 from tests.benchmarks.checks import check_classes, check_graph, check_union, greedy_by_blocks
 from tests.benchmarks.data import clustered, random_neighbors
 from tests.benchmarks.harness import MEGABYTE, Times, in_fresh_process, paired, ratios

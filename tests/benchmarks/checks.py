@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.kernels.knn import Graph
+from hf_prune.kernels.graph import Graph
 from hf_prune.selection import Selection
 from tests.oracles.d2_dense import by_product, d2_dense
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hf_prune.kernels import candidates
+
 
 class Product(NamedTuple):
     """How the bare product runs: `rows` of a tile by `columns` in `precision`; `pooled`: each thread its own tiles,
@@ -22,9 +24,8 @@ class Product(NamedTuple):
 
 def library_product() -> Product:
     """The product that the library's graph makes here."""
-    abilities = torch.cpu.get_capabilities()
-    units = abilities.get("amx_bf16") or abilities.get("avx512_bf16")
-    return Product("bfloat16" if units else "float32", rows=1024, columns=4096, pooled=True)
+    precision = "bfloat16" if candidates.has_bfloat16_units() else "float32"
+    return Product(precision, candidates.QUERIES_AT_A_TIME, candidates.POINTS_AT_A_TIME, pooled=True)
 
 
 def bare_product(points: NDArray[np.float32], product: Product) -> Callable[[], None]:
