@@ -30,6 +30,9 @@ METHODS = {
         k=3, gamma=0.1, forward="product", reverse="absolute", graph="directed", squared=True, normalize=False
     ),
     "d2 cutoff": hf_prune.D2(k=3, cutoff=0.4, score=hf_prune.Forgetting()),
+    "d2 unsupervised": hf_prune.D2(k=3, score=hf_prune.Prototypicality()),
+    "prototypicality": hf_prune.Prototypicality(),
+    "prototypicality easy": hf_prune.Prototypicality(clusters=4, seed=1, prefer="easy"),
     "drop": hf_prune.DRoP(),
     "drop d2": hf_prune.DRoP(within=hf_prune.D2(k=3), temperature=0.5, allocate="count", prior=(0, 0)),
     "per_class": hf_prune.PerClass(hf_prune.EL2N()),
