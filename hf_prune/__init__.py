@@ -20,6 +20,7 @@ from hf_prune.errors import MissingSignalError as MissingSignalError
 from hf_prune.groups import Groups as Groups
 from hf_prune.methods.aum import AUM as AUM
 from hf_prune.methods.base import Method as Method
+from hf_prune.methods.base import PoolMethod as PoolMethod
 from hf_prune.methods.base import ScoreMethod as ScoreMethod
 from hf_prune.methods.d2 import D2 as D2
 from hf_prune.methods.drop import DRoP as DRoP

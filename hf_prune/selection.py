@@ -10,6 +10,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_prune.budget import plain_keep, resolve_keep
+from hf_prune.cutoff import describe_cutoff
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups
 from hf_prune.provenance import RECIPE, Source, Step
@@ -154,6 +155,8 @@ class Selection:
         """A few lines to read: every step, and for quotas what each group kept."""
         lines = [f"{len(self):,} of {self.n:,} rows kept ({len(self) / self.n:.1%})"]
         lines += [f"  {step}" for step in self._history()]
+        if note := self.details.get("cutoff"):
+            lines += describe_cutoff(note)
         if table := self.group_table():
             width = max(5, *(len(row["group"]) for row in table))
             lines.append(f"  {'group':<{width}}  {'rows':>9}  {'kept':>9}  density")

@@ -63,6 +63,7 @@ def test_neither_labels_nor_dynamics_are_needed():
     method = hf_prune.D2(score=hf_prune.Prototypicality(clusters=3), k=5)
     selection = bare.prune(method, keep=0.1, embeddings=POINTS).selection
     assert len({row // 20 for row in selection.indices.tolist()}) == 3
+    assert selection.details["cutoff"]["because"] == "no dynamics were passed"
 
 
 @pytest.mark.parametrize(
