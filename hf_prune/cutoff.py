@@ -78,9 +78,12 @@ def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> NDArray[np.in
     4. Suspects: the fraction's worth of rows with the lowest trust, as far as it is below 0, and never more than two
        thirds of the rows with one label. `most_suspect`.
 
-    Where it fails: embeddings from a layer that has memorised its labels hide the disagreement (so
-    `early_embeddings`), ambiguous data are over-estimated, and rows of rare classes are suspected wrongly; the last
-    two are why it is no rate of label errors.
+    The embeddings are those that were passed as an array or column; else the run's early features, as
+    PruningTrainerCallback(features=True) records them at a fifth of the epochs; else, where these are not there for
+    every row, its last ones, with a warning, and another where the run fits 99% of its rows or more.
+
+    Where it fails: embeddings from a layer that has memorised its labels hide the disagreement, ambiguous data are
+    over-estimated, and rows of rare classes are suspected wrongly. So it is no rate of label errors.
 
     Cost: O(epochs * n), and for "auto" the O(n^2 d) of a nearest-neighbour graph of all rows.
 
@@ -194,8 +197,10 @@ def _listed(labels: Groups, lost: NDArray[np.int64], classes: NDArray[np.int64])
     return ", ".join(named) + (f" and {len(classes) - NAMED} more" if len(classes) > NAMED else "")
 
 
-def describe_cutoff(note: Mapping[str, Any]) -> list[str]:
-    """The lines of a summary for what stands in the record under "cutoff"."""
+def describe_cutoff(details: Mapping[str, Any]) -> list[str]:
+    """The lines of a summary for what a step's details hold under "cutoff"."""
+    if (note := details.get("cutoff")) is None:
+        return []
     if "because" in note:
         return [f"  cutoff 0: {note['because']}"]
     taken = f"{note['cut']:,} of {note['rows']:,} rows held back"

@@ -155,8 +155,7 @@ class Selection:
         """A few lines to read: every step, and for quotas what each group kept."""
         lines = [f"{len(self):,} of {self.n:,} rows kept ({len(self) / self.n:.1%})"]
         lines += [f"  {step}" for step in self._history()]
-        if note := self.details.get("cutoff"):
-            lines += describe_cutoff(note)
+        lines += describe_cutoff(self.details)
         if table := self.group_table():
             width = max(5, *(len(row["group"]) for row in table))
             lines.append(f"  {'group':<{width}}  {'rows':>9}  {'kept':>9}  density")
@@ -227,6 +226,7 @@ class Selection:
         steps = tuple(Step(**step) for step in header["steps"])
         for step in steps:
             str(step)  # a method that can be described
+            describe_cutoff(step.details)
             _require(step.n >= len(indices), f"a step that saw {step.n} rows")
         if (source := header["source"]) is not None:
             source = Source(n, source["origin"], digests=dict(source["digests"]))

@@ -211,6 +211,11 @@ def test_summary_says_what_was_held_back_and_the_record_keeps_it(tmp_path):
     assert hf_prune.Selection.load(tmp_path / "record").summary() == summary
     assert selection.at(keep=0.1).details["cutoff"] == note
 
+    header = tmp_path / "record/selection.json"
+    header.write_text(header.read_text().replace('"fraction"', '"friction"'))
+    with pytest.raises(hf_prune.ArgumentError, match="is damaged: 'fraction'"):
+        hf_prune.Selection.load(tmp_path / "record")
+
 
 def test_many_classes_are_not_all_listed():
     points, labels, _, dynamics = clusters(0.2, sizes=(30,) * 14)
@@ -341,3 +346,13 @@ def test_what_auto_misses_is_named_with_the_line_to_type():
         ds.prune("random", cutoff="auto", keep=9, dynamics=dynamics)
     with pytest.raises(hf_prune.MissingSignalError, match=r"needs labels. To give labels: pass label_column="):
         Dataset.from_dict({"x": labels}).prune("random", cutoff="auto", keep=9, dynamics=dynamics, embeddings=points)
+
+
+def test_a_recorded_run_brings_its_early_features(text_task):
+    from hf_prune import PruningTrainerCallback
+
+    recorder = PruningTrainerCallback(features=True)
+    text_task.trainer(callbacks=[recorder]).train()
+    selection = text_task.dataset.prune("d2", keep=0.5, dynamics=recorder).selection
+    assert selection.steps[0].signals["early_embeddings"]["from"] == "early features"
+    assert selection.steps[0].signals["embeddings"]["from"] == "features of the last recorded epoch"

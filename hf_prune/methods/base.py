@@ -63,7 +63,7 @@ class PoolMethod(Method):
         raise NotImplementedError
 
     def choose(self, pool: Signals, budget: int, seed: int) -> Selection:
-        """As `select`, from rows that may all be kept."""
+        """As `select` and with a rank, from rows that may all be kept."""
         raise NotImplementedError
 
     def select(self, signals: Signals, budget: int, seed: int) -> Selection:
