@@ -136,7 +136,8 @@ class Inputs:
         features = (self._dynamics if recorder is None else self._checked(recorder)).features
         if moments[-1] not in features:
             raise MissingSignalError(f"`embeddings`: these dynamics hold no features; {how_to_give('embeddings')}")
-        whole = (moment for moment in moments[:-1] if moment in features and not np.isnan(features[moment]).any())
+        # The minimum of numbers one of which is NaN is NaN, and takes no array of bools to find.
+        whole = (moment for moment in moments[:-1] if moment in features and not np.isnan(features[moment].min()))
         moment = next(whole, moments[-1])
         return self._embedding_array(features[moment], LAST_FEATURES if moment == "last" else f"{moment} features")
 

@@ -88,6 +88,7 @@ class ScoreMethod(PoolMethod):
 
     Args:
         prefer: keep the "hard" end, the "easy" end, or the "middle" (ranks nearest to the median).
+        cutoff: as in PoolMethod.
     """
 
     higher_is: ClassVar[Literal["harder", "easier"]]

@@ -20,6 +20,9 @@ class Random(PoolMethod):
 
     Selection.scores is that hash as a fraction of 2**64: (n,) float64 in [0, 1), lower is kept first.
 
+    Args:
+        cutoff: as in PoolMethod.
+
     Cost: O(n log n).
 
     >>> from datasets import Dataset
