@@ -20,6 +20,7 @@ from hf_prune.errors import MissingSignalError as MissingSignalError
 from hf_prune.groups import Groups as Groups
 from hf_prune.methods.aum import AUM as AUM
 from hf_prune.methods.base import Method as Method
+from hf_prune.methods.base import PoolMethod as PoolMethod
 from hf_prune.methods.base import ScoreMethod as ScoreMethod
 from hf_prune.methods.d2 import D2 as D2
 from hf_prune.methods.drop import DRoP as DRoP
@@ -28,6 +29,7 @@ from hf_prune.methods.el2n import EL2N as EL2N
 from hf_prune.methods.forgetting import Forgetting as Forgetting
 from hf_prune.methods.given_scores import GivenScores as GivenScores
 from hf_prune.methods.per_class import PerClass as PerClass
+from hf_prune.methods.prototypicality import Prototypicality as Prototypicality
 from hf_prune.methods.random_ import Random as Random
 from hf_prune.methods.variability import Variability as Variability
 from hf_prune.quotas import EqualQuotas as EqualQuotas

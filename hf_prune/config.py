@@ -42,6 +42,13 @@ class Configurable:
         resolved = {field: part.resolve(available) for field, part in self.parts().items()}
         return dataclasses.replace(self, **resolved) if resolved else self  # type: ignore[type-var]
 
+    def notes(self, available: frozenset[str]) -> dict[str, Any]:
+        """What `resolve` decides that a user wants the reason of, as JSON values for the record."""
+        found: dict[str, Any] = {}
+        for part in self.parts().values():
+            found |= part.notes(available)
+        return found
+
     def to_config(self) -> dict[str, Any]:
         """Plain JSON values only.
 
@@ -53,8 +60,8 @@ class Configurable:
 
 
 def options_of(cls: type) -> tuple[str, ...]:
-    """Names of the options that a method or quotas class takes."""
-    return tuple(field.name for field in dataclasses.fields(cls))
+    """Names of the options that a method or quotas class takes, keyword-only ones last, as it takes them."""
+    return tuple(field.name for field in sorted(dataclasses.fields(cls), key=lambda field: field.kw_only is True))
 
 
 def registered(kind: str) -> dict[str, type[Configurable]]:
@@ -91,7 +98,7 @@ def from_config(config: Mapping[str, Any]) -> Any:
 
     >>> import hf_prune
     >>> from_config({"method": "d2", "k": 5, "score": {"method": "aum"}}).score
-    AUM(prefer='easy', epochs=None)
+    AUM(cutoff=0.0, prefer='easy', epochs=None)
     """
     kinds = [kind for kind in _REGISTRY if kind in config] if isinstance(config, Mapping) else []
     if len(kinds) != 1 or not isinstance(config[kinds[0]], str):

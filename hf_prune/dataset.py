@@ -88,11 +88,13 @@ def prune(
     if seed >= 2**64:
         raise ArgumentError(f"`seed`: wanted a whole number below 2**64, got {seed}")
 
+    notes = chosen.notes(inputs.available)
     chosen = chosen.resolve(inputs.available)
-    selection = chosen.select(inputs.signals(chosen.needs, chosen), budget, seed)
-    n, details = len(dataset), selection.details
+    read = inputs.signals(chosen.needs, chosen)
+    selection = chosen.select(read, budget, seed)
+    n, details = len(dataset), selection.details | notes | read.notes
     step = Step(chosen.to_config(), plain_keep(keep), seed, n, budget, inputs.record(), details, _versions())
-    return _finish(dataset, replace(selection, steps=(step,)))
+    return _finish(dataset, replace(selection, details=details, steps=(step,)))
 
 
 def _prune_splits(dataset: DatasetDict, method: Any, keep: Any, split: Any, given: dict[str, Any]) -> DatasetDict:

@@ -16,7 +16,7 @@ from hf_prune.dynamics import TrainingDynamics, checked_dynamics
 from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError, MissingSignalError
 from hf_prune.groups import Groups, encode
 from hf_prune.selection import live_selection
-from hf_prune.signals import COLUMN, Signals, how_to_give
+from hf_prune.signals import COLUMN, LAST_FEATURES, Signals, how_to_give
 
 VALUES_AT_A_TIME = 2**23
 
@@ -48,6 +48,8 @@ class Inputs:
             names |= {"labels", "groups"}
         if self._by is not None:
             names.add("groups")
+        if "embeddings" in self._passed:
+            names.add("early_embeddings")
         return frozenset(names)
 
     def signals(self, needs: frozenset[str], method: Any) -> Signals:
@@ -57,13 +59,19 @@ class Inputs:
             MissingSignalError: some were not passed; the message says how to give them.
         """
         available = self.available
-        if "embeddings" in needs - available and "dynamics" in available and self._dynamics.features:
-            available |= {"embeddings"}
-        if missing := sorted(needs - available):
+        of_features = {"embeddings", "early_embeddings"}
+        if of_features & (needs - available) and "dynamics" in available and self._dynamics.features:
+            available |= of_features
+        missing = sorted(needs - available)
+        if "embeddings" in missing:  # which gives early ones too
+            missing = [name for name in missing if name != "early_embeddings"]
+        if missing:
             ways = "; ".join(f"{name}: {how_to_give(name)}" for name in missing)
             there = ", ".join(sorted(name for name in available if not name.startswith(COLUMN))) or "none"
             raise MissingSignalError(f"{method!r} needs {', '.join(missing)}. To give {ways}. Available: {there}")
-        return Signals(len(self._dataset), {name: self._read(name) for name in sorted(needs)})
+        read = {name: self._read(name) for name in sorted(needs)}
+        origins = {name: entry["from"] for name, entry in self._record.items() if "from" in entry}
+        return Signals(len(self._dataset), read, origins)
 
     def record(self) -> dict[str, Any]:
         """What was read, as JSON values."""
@@ -106,22 +114,37 @@ class Inputs:
 
     @cached_property
     def _embeddings(self) -> NDArray[Any]:
-        value, origin = self._passed.get("embeddings"), "array"
-        if isinstance(value, str):
-            origin = f"column {value}"
-        elif value is None or hasattr(value, "dynamics") or isinstance(value, TrainingDynamics):
-            origin = "features of the last recorded epoch"
-            value = self._features(value)
-        array = self._array("embeddings", value, 2)
-        shape, dtype = list(array.shape), str(array.dtype)
-        self._record["embeddings"] = {"from": origin, "shape": shape, "dtype": dtype, "digest": array_digest(array)}
+        array, self._record["embeddings"] = self._own_embeddings or self._features(("last",))
         return array
 
-    def _features(self, recorder: Any) -> NDArray[np.float32]:
-        dynamics = self._dynamics if recorder is None else self._checked(recorder)
-        if "last" not in dynamics.features:
+    @cached_property
+    def _early_embeddings(self) -> NDArray[Any]:
+        array, self._record["early_embeddings"] = self._own_embeddings or self._features(("early", "last"))
+        return array
+
+    @cached_property
+    def _own_embeddings(self) -> tuple[NDArray[Any], dict[str, Any]] | None:
+        """The array or column that was passed, with its entry for the record; None where features are to be read."""
+        value = self._passed.get("embeddings")
+        if value is None or hasattr(value, "dynamics") or isinstance(value, TrainingDynamics):
+            return None
+        return self._embedding_array(value, f"column {value}" if isinstance(value, str) else "array")
+
+    def _features(self, moments: tuple[str, ...]) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Of the first of `moments` that was recorded for every row, else of the last of them."""
+        recorder = self._passed.get("embeddings")
+        features = (self._dynamics if recorder is None else self._checked(recorder)).features
+        if moments[-1] not in features:
             raise MissingSignalError(f"`embeddings`: these dynamics hold no features; {how_to_give('embeddings')}")
-        return dynamics.features["last"]
+        # The minimum of numbers one of which is NaN is NaN, and takes no array of bools to find.
+        whole = (moment for moment in moments[:-1] if moment in features and not np.isnan(features[moment].min()))
+        moment = next(whole, moments[-1])
+        return self._embedding_array(features[moment], LAST_FEATURES if moment == "last" else f"{moment} features")
+
+    def _embedding_array(self, value: Any, origin: str) -> tuple[NDArray[Any], dict[str, Any]]:
+        array = self._array("embeddings", value, 2)
+        shape, dtype = list(array.shape), str(array.dtype)
+        return array, {"from": origin, "shape": shape, "dtype": dtype, "digest": array_digest(array)}
 
     @cached_property
     def _dynamics(self) -> TrainingDynamics:

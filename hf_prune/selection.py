@@ -10,6 +10,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_prune.budget import plain_keep, resolve_keep
+from hf_prune.cutoff import describe_cutoff
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups
 from hf_prune.provenance import RECIPE, Source, Step
@@ -154,6 +155,7 @@ class Selection:
         """A few lines to read: every step, and for quotas what each group kept."""
         lines = [f"{len(self):,} of {self.n:,} rows kept ({len(self) / self.n:.1%})"]
         lines += [f"  {step}" for step in self._history()]
+        lines += describe_cutoff(self.details)
         if table := self.group_table():
             width = max(5, *(len(row["group"]) for row in table))
             lines.append(f"  {'group':<{width}}  {'rows':>9}  {'kept':>9}  density")
@@ -224,6 +226,7 @@ class Selection:
         steps = tuple(Step(**step) for step in header["steps"])
         for step in steps:
             str(step)  # a method that can be described
+            describe_cutoff(step.details)
             _require(step.n >= len(indices), f"a step that saw {step.n} rows")
         if (source := header["source"]) is not None:
             source = Source(n, source["origin"], digests=dict(source["digests"]))

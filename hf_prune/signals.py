@@ -17,10 +17,15 @@ HOW_TO_GIVE = {
     "(D2 also takes a difficulty of your own as scores=)",
     "embeddings": "pass embeddings= with an (n, d) array or a column name, or train with "
     "PruningTrainerCallback(features=True) and pass dynamics=",
+    "early_embeddings": 'for cutoff="auto" pass embeddings= with an (n, d) array or a column name, or train with '
+    "PruningTrainerCallback(features=True) and pass dynamics=; or pass cutoff=0",
     "scores": "pass scores= with one number for each row, higher = harder",
     "recalls": "pass recalls=trainer.predict(validation), or a mapping from class to recall on held-out data",
 }
 """For each signal the line that tells a user how to give it."""
+
+LAST_FEATURES = "features of the last recorded epoch"
+"""The origin of embeddings that are a run's own, as it left them."""
 
 COLUMN = "column:"
 """Prefix of the name of a signal that is a grouping column of the dataset, as in "column:background"."""
@@ -34,18 +39,25 @@ class Signals:
     Args:
         n: rows in the dataset.
         given: signals by name; row-aligned but for "recalls".
+        origins: in words where a signal is from, for those of which a method wants to know.
+
+    Attributes:
+        seen: names of the signals that were read.
+        notes: what was found about the whole dataset, as JSON values for the record; one for all views.
 
     >>> Signals(3, {"scores": np.array([0.1, 0.2, 0.3])}).subset(np.array([2])).scores
     array([0.3])
     """
 
-    def __init__(self, n: int, given: Mapping[str, Any]) -> None:
+    def __init__(self, n: int, given: Mapping[str, Any], origins: Mapping[str, str] | None = None) -> None:
         self._given = dict(given)
         self._rows: NDArray[np.int64] | None = None
         self._n = n
         self._whole = self
         self._shared: dict[Hashable, NDArray[Any]] = {}
         self.seen: set[str] = set()
+        self.origins = dict(origins or {})
+        self.notes: dict[str, Any] = {}
 
     def subset(self, rows: NDArray[np.int64]) -> "Signals":
         """A view of `rows`, positions in this one; arrays are cut when they are read."""
@@ -72,6 +84,11 @@ class Signals:
     def embeddings(self) -> NDArray[Any]:
         """(n, d) floats."""
         return self._cut(self._read("embeddings"))
+
+    @property
+    def early_embeddings(self) -> NDArray[Any]:
+        """(n, d) floats that have not memorised the labels: those that were passed, else the run's early features."""
+        return self._cut(self._read("early_embeddings"))
 
     @property
     def dynamics(self) -> TrainingDynamics:

@@ -30,10 +30,20 @@ METHODS = {
         k=3, gamma=0.1, forward="product", reverse="absolute", graph="directed", squared=True, normalize=False
     ),
     "d2 cutoff": hf_prune.D2(k=3, cutoff=0.4, score=hf_prune.Forgetting()),
+    "d2 auto": hf_prune.D2(k=3, cutoff="auto"),
+    "d2 unsupervised": hf_prune.D2(k=3, score=hf_prune.Prototypicality()),
+    "random cutoff": hf_prune.Random(cutoff=0.3),
+    "random auto": hf_prune.Random(cutoff="auto"),
+    "el2n auto": hf_prune.EL2N(cutoff="auto"),
+    "aum default cutoff": hf_prune.AUM(cutoff=None, prefer="hard"),
+    "prototypicality": hf_prune.Prototypicality(),
+    "prototypicality easy": hf_prune.Prototypicality(clusters=4, seed=1, prefer="easy"),
     "drop": hf_prune.DRoP(),
+    "drop random auto": hf_prune.DRoP(within=hf_prune.Random(cutoff="auto")),
     "drop d2": hf_prune.DRoP(within=hf_prune.D2(k=3), temperature=0.5, allocate="count", prior=(0, 0)),
     "per_class": hf_prune.PerClass(hf_prune.EL2N()),
     "per_class equal d2": hf_prune.PerClass(hf_prune.D2(k=3, cutoff=0.2), quotas="equal"),
+    "per_class d2 auto": hf_prune.PerClass(hf_prune.D2(k=3, cutoff="auto")),
     "per_class column drop": hf_prune.PerClass(hf_prune.Random(), quotas=hf_prune.DRoPQuotas(), by="group"),
 }
 N, CLASSES = 40, 3
@@ -60,6 +70,7 @@ def signals(kind="random", n=N, classes=CLASSES):
         "column:group": groups,
         "dynamics": TrainingDynamics.from_logits(logits, labels),
         "embeddings": embeddings,
+        "early_embeddings": embeddings,
         "scores": scores,
         "recalls": np.linspace(0.5, 0.9, classes),
     }
@@ -151,14 +162,14 @@ def test_pickles_and_hashes(method):
     assert hash(again) == hash(method)
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS.values() if method.name != "random"])
+@pytest.mark.parametrize("method", [method for method in METHODS.values() if method != hf_prune.Random()])
 def test_missing_signals_are_named_with_the_line_to_type(method, dataset):
-    needs = method.resolve(frozenset({"dynamics"})).needs - {"groups", "column:group"}
+    needs = method.resolve(frozenset({"dynamics"})).needs - {"labels", "groups", "column:group"}
     assert needs
     with pytest.raises(hf_prune.MissingSignalError) as caught:
         dataset.prune(method, keep=3)
     for name in needs:
-        assert f"{name}=" in str(caught.value)
+        assert f"{name.removeprefix('early_')}=" in str(caught.value)
 
 
 @each_method

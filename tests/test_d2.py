@@ -192,3 +192,13 @@ def test_bad_options(options, message):
     with pytest.raises((ValueError, TypeError), match=message) as caught:
         hf_prune.D2(**options)
     assert isinstance(caught.value, hf_prune.HFPruneError)
+
+
+def test_a_column_of_qualities_as_for_datacomp():
+    # The authors' settings there. The two best pairs are alike, so the second of them gives way to the next other.
+    vectors = [[0.0, 0.0], [0.1, 0.0], [5.0, 0.0], [5.0, 0.2], [9.0, 9.0], [9.0, 9.3]]
+    pairs = Dataset.from_dict({"clip_similarity": [0.31, 0.30, 0.05, 0.28, 0.22, 0.02], "embedding": vectors})
+    kept = pairs.prune("d2", keep=0.5, k=1, gamma=1.0, scores="clip_similarity", embeddings="embedding").selection
+    assert kept.order.tolist() == [0, 3, 4]
+    assert kept.scores.tolist() == pairs["clip_similarity"][:]
+    assert kept.steps[0].signals["scores"]["column"] == "clip_similarity"

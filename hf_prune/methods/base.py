@@ -1,13 +1,14 @@
 """What every method is: a frozen dataclass that turns signals, a budget and a seed into a Selection."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.arguments import one_of, whole_number
 from hf_prune.config import Configurable
+from hf_prune.cutoff import Cutoff, checked_cutoff, cutoff_needs, suspects, why_no_cutoff
 from hf_prune.dynamics import Epochs
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.selection import Selection
@@ -27,7 +28,59 @@ class Method(Configurable):
 
 
 @dataclass(frozen=True)
-class ScoreMethod(Method):
+class PoolMethod(Method):
+    """Base of the methods that choose from one pool; a subclass has `raw_scores` and `choose`.
+
+    Args:
+        cutoff: which rows are held back because their labels are suspect: a fraction in [0, 1) of the whole dataset,
+            lowest AUM first, or "auto", which reads the fraction and the rows from dynamics, labels and a
+            nearest-neighbour graph of all rows (hf_prune.cutoff.suspects has the rule). Held-back rows are taken,
+            least suspect first, only where a pool has too few others for its budget. None is "auto" where dynamics
+            and labels are passed and `scores=` are not, else 0.
+    """
+
+    cutoff: Cutoff = field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cutoff", checked_cutoff(self.cutoff))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return super().needs | cutoff_needs(self.cutoff)
+
+    def resolve(self, available: frozenset[str]) -> Self:
+        resolved = super().resolve(available)
+        if self.cutoff is not None:
+            return resolved
+        return replace(resolved, cutoff=0.0 if why_no_cutoff(available) else "auto")
+
+    def notes(self, available: frozenset[str]) -> dict[str, Any]:
+        reason = why_no_cutoff(available) if self.cutoff is None else None
+        return super().notes(available) | ({"cutoff": {"cutoff": 0.0, "because": reason}} if reason else {})
+
+    def raw_scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+        """(n,) the method's own score of every row, for the record."""
+        raise NotImplementedError
+
+    def choose(self, pool: Signals, budget: int, seed: int) -> Selection:
+        """As `select` and with a rank, from rows that may all be kept."""
+        raise NotImplementedError
+
+    def select(self, signals: Signals, budget: int, seed: int) -> Selection:
+        if not self.cutoff:
+            return self.choose(signals, budget, seed)
+        place = suspects(signals, self.cutoff)
+        rows = np.flatnonzero(place == 0)
+        spare = np.argsort(-place, kind="stable")[: len(signals) - len(rows)]
+        chosen = self.choose(signals.subset(rows), min(budget, len(rows)), seed)
+        order = np.concatenate([rows[chosen.order], spare[: budget - len(chosen)]])
+        return Selection.from_order(
+            order, self.raw_scores(signals, seed), at_least=chosen.at_least, details=chosen.details
+        )
+
+
+@dataclass(frozen=True)
+class ScoreMethod(PoolMethod):
     """Keeps the rows at one end, or in the middle, of a score.
 
     A subclass implements `score` in the paper's own units and says which way it points in `higher_is`; sign, ties (the
@@ -35,12 +88,14 @@ class ScoreMethod(Method):
 
     Args:
         prefer: keep the "hard" end, the "easy" end, or the "middle" (ranks nearest to the median).
+        cutoff: as in PoolMethod.
     """
 
     higher_is: ClassVar[Literal["harder", "easier"]]
     prefer: Prefer = "hard"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("prefer", self.prefer, ("hard", "easy", "middle"))
 
     def score(self, signals: Signals) -> NDArray[Any]:
@@ -58,8 +113,11 @@ class ScoreMethod(Method):
         """
         return signals.shared(("difficulty", self), self._turned)
 
-    def select(self, signals: Signals, budget: int, seed: int) -> Selection:
-        scores = self.scores_of(signals)
+    def raw_scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+        return self.scores_of(signals)
+
+    def choose(self, pool: Signals, budget: int, seed: int) -> Selection:
+        scores = self.scores_of(pool)
         hardest_first = -scores if self.higher_is == "harder" else scores
         if self.prefer == "middle":
             place = np.empty(len(scores), dtype=np.int64)

@@ -1,6 +1,6 @@
 """D2 Pruning: difficulty and diversity together, by message passing over a nearest-neighbour graph."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
@@ -9,13 +9,13 @@ from datasets.utils import tqdm
 from numpy.typing import NDArray
 
 from hf_prune.arguments import instance_of, one_of, real_number, true_or_false, whole_number
-from hf_prune.cutoff import suspects
+from hf_prune.cutoff import Cutoff
 from hf_prune.errors import ArgumentError
 from hf_prune.kernels.graph import Graph, directed_graph, union_graph
 from hf_prune.kernels.greedy import messages, pick
 from hf_prune.kernels.knn import nearest_neighbors
 from hf_prune.methods.aum import AUM
-from hf_prune.methods.base import Method, ScoreMethod
+from hf_prune.methods.base import PoolMethod, ScoreMethod
 from hf_prune.methods.given_scores import GivenScores
 from hf_prune.selection import Selection
 from hf_prune.signals import Signals
@@ -25,7 +25,7 @@ SMALLEST_SCORE = 1e-7
 
 
 @dataclass(frozen=True)
-class D2(Method):
+class D2(PoolMethod):
     """Keeps hard examples that represent others, no two of them alike.
 
     Every row starts with its difficulty and gains what its neighbours send (forward pass); then the densest row is
@@ -36,7 +36,9 @@ class D2(Method):
     in its own units.
 
     Args:
-        score: the difficulty; None reads `scores=`, or else `dynamics`.
+        score: the difficulty; None reads `scores=`, or else `dynamics`. For D2 the direction of `scores=` is: higher =
+            kept first. So a quality, such as the image-text similarity of DataComp, goes in as it is, with its high
+            end meaning good, and D2 keeps the best pairs that are not alike.
         k: neighbours of each row; at most the pool's size - 1 is used, and recorded.
         gamma: how fast the reverse pass fades with distance, >= 0; 0 suppresses all neighbours alike.
         forward: "sum" adds the message to the difficulty, "product" multiplies it.
@@ -45,8 +47,7 @@ class D2(Method):
         squared: use squared distances, as the paper's equations do; the authors' program uses plain ones.
         normalize: divide distances by the median over the graph's edges, without which exp(-distance) vanishes on most
             embeddings; False is the authors' program.
-        cutoff: fraction of the whole dataset with the lowest AUM that is left out as probably mislabelled, in [0, 1).
-            Such rows are taken, least suspect first, only if a pool has too few others for its budget.
+        cutoff: which rows are held back as suspect: None, a fraction, "auto" or 0, as in PoolMethod.
 
     Cost: O(n^2 d) for the graph and O(n k log n) for the rest, on each pool.
 
@@ -63,6 +64,7 @@ class D2(Method):
     """
 
     name: ClassVar[str] = "d2"
+    reads: ClassVar[frozenset[str]] = frozenset({"embeddings"})
 
     score: ScoreMethod | None = None
     k: int = 10
@@ -72,11 +74,17 @@ class D2(Method):
     graph: Literal["union", "directed"] = "union"
     squared: bool = False
     normalize: bool = True
-    cutoff: float = 0.0
+    cutoff: Cutoff = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.score is not None:
             instance_of("score", self.score, ScoreMethod, "hf_prune.AUM()")
+            if self.score.cutoff != 0:
+                raise ArgumentError(
+                    f"`score`: {self.score!r} only scores here and holds no rows back; give cutoff to D2, as in "
+                    f"D2(score={type(self.score).__name__}(), cutoff={self.score.cutoff!r})"
+                )
         object.__setattr__(self, "k", whole_number("k", self.k, at_least=1))
         object.__setattr__(self, "gamma", real_number("gamma", self.gamma, at_least=0))
         one_of("forward", self.forward, ("sum", "product"))
@@ -84,34 +92,28 @@ class D2(Method):
         one_of("graph", self.graph, ("union", "directed"))
         true_or_false("squared", self.squared)
         true_or_false("normalize", self.normalize)
-        object.__setattr__(self, "cutoff", real_number("cutoff", self.cutoff, at_least=0, below=1))
 
     @property
     def needs(self) -> frozenset[str]:
-        score: ScoreMethod = self.score or AUM()
-        return score.needs | {"embeddings"} | ({"dynamics"} if self.cutoff else frozenset())
+        return super().needs | (self.score or AUM()).needs
 
     def resolve(self, available: frozenset[str]) -> Self:
         if self.score is not None and "scores" in available and "scores" not in self.score.needs:
             raise ArgumentError(
                 f"`scores`: D2 was given both scores= and score={self.score!r}; leave out one of the two difficulties"
             )
+        resolved = super().resolve(available)
         if self.score is None:
-            return replace(self, score=GivenScores() if "scores" in available else AUM())
-        return self
+            return replace(resolved, score=GivenScores() if "scores" in available else AUM())
+        return resolved
 
-    def select(self, signals: Signals, budget: int, seed: int) -> Selection:
+    def raw_scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+        return (self.score or AUM()).scores_of(signals)
+
+    def choose(self, pool: Signals, budget: int, seed: int) -> Selection:
         score: ScoreMethod = self.score or AUM()
-        scores = score.scores_of(signals)
-        pool, spare = signals, np.empty(0, dtype=np.int64)
-        if self.cutoff:
-            suspect = suspects(signals, self.cutoff)
-            pool, spare = signals.subset(np.flatnonzero(~suspect)), np.flatnonzero(suspect)
-            spare = spare[np.argsort(-AUM().scores_of(signals)[spare], kind="stable")]
-        order, details = self._choose(pool, score.difficulty(pool), min(budget, len(pool)))
-        if self.cutoff:
-            order = np.concatenate([np.flatnonzero(~suspect)[order], spare[: budget - len(order)]])
-        return Selection.from_order(order, scores, details=details)
+        order, details = self._choose(pool, score.difficulty(pool), budget)
+        return Selection.from_order(order, score.scores_of(pool), details=details)
 
     def _choose(
         self, pool: Signals, difficulty: NDArray[np.float64], budget: int

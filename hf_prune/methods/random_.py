@@ -6,19 +6,22 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.methods.base import Method
+from hf_prune.methods.base import PoolMethod
 from hf_prune.selection import Selection
 from hf_prune.signals import Signals
 
 
 @dataclass(frozen=True)
-class Random(Method):
+class Random(PoolMethod):
     """Keeps a uniformly random subset.
 
     Rows are kept in the order of a keyed 64-bit hash of (seed, position in the dataset), smallest first. So a smaller
     budget keeps a subset of what a larger one keeps, shards can be treated apart, and no generator's version matters.
 
     Selection.scores is that hash as a fraction of 2**64: (n,) float64 in [0, 1), lower is kept first.
+
+    Args:
+        cutoff: as in PoolMethod.
 
     Cost: O(n log n).
 
@@ -30,8 +33,11 @@ class Random(Method):
 
     name: ClassVar[str] = "random"
 
-    def select(self, signals: Signals, budget: int, seed: int) -> Selection:
-        key = keyed_hash(seed, signals.ids)
+    def raw_scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+        return keyed_hash(seed, signals.ids) / 2.0**64
+
+    def choose(self, pool: Signals, budget: int, seed: int) -> Selection:
+        key = keyed_hash(seed, pool.ids)
         return Selection.from_order(np.argsort(key, kind="stable")[:budget], key / 2.0**64)
 
 

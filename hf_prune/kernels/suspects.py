@@ -1,0 +1,95 @@
+"""Which labels the neighbours contradict, and in what share of the rows: the array part of `cutoff="auto"`."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROWS_AT_A_TIME = 2**14
+MOST_OF_A_CLASS = (2, 3)
+"""No more than this fraction of the rows with one label is ever cut."""
+
+
+class Votes(NamedTuple):
+    """What each row's neighbours say, in numbers of neighbours.
+
+    Attributes:
+        winner: (n,) int64 the label that most of them carry, ties to the lowest; the row's own without neighbours.
+        lead: (n,) int64 votes for the winner less those for the next label.
+        support: (n,) int64 votes for the row's own label less those for the strongest other, below 0 where outvoted.
+    """
+
+    winner: NDArray[np.int64]
+    lead: NDArray[np.int64]
+    support: NDArray[np.int64]
+
+
+def votes(neighbors: NDArray[np.int64], labels: NDArray[np.int64]) -> Votes:
+    """Every row's neighbours vote with their labels.
+
+    Args:
+        neighbors: (n, k) int64 rows.
+        labels: (n,) int64 >= 0.
+
+    Cost: O(n k^2) time, and memory that depends on neither n nor the number of labels.
+    """
+    n = len(labels)
+    found = Votes(*(np.empty(n, dtype=np.int64) for _ in Votes._fields))
+    for start in range(0, n, ROWS_AT_A_TIME):
+        tile = slice(start, start + ROWS_AT_A_TIME)
+        own, near = labels[tile, None], labels[neighbors[tile]]
+        count = (near[:, :, None] == near[:, None, :]).sum(axis=2)
+        most = count.max(axis=1, initial=0, keepdims=True)
+        winner = np.where(count == most, near, np.iinfo(np.int64).max).min(axis=1, initial=np.iinfo(np.int64).max)
+        found.winner[tile] = winner = np.where(most[:, 0] > 0, winner, own[:, 0])
+        found.lead[tile] = most[:, 0] - np.where(near == winner[:, None], 0, count).max(axis=1, initial=0)
+        rival = np.where(near == own, 0, count).max(axis=1, initial=0)
+        found.support[tile] = (near == own).sum(axis=1) - rival
+    return found
+
+
+def suspect_fraction(vote: Votes, labels: NDArray[np.int64]) -> tuple[float, NDArray[np.bool_]]:
+    """The share of labels that neighbours contradict where they agree best with each other, and those rows.
+
+    The core of each class, as voted, is its 1/8 with the largest lead (ties included), and up to a half of it in data
+    of fewer than 2,048 rows, which would give too few rows. The share of contradicted labels in each core counts as
+    much as its class has rows.
+
+    Returns:
+        the fraction in [0, 1], and (n,) bool, True for the core.
+    """
+    n = len(labels)
+    sizes = np.bincount(vote.winner)
+    wanted = max(n / 8, min(n / 2, 256))
+    take = np.ceil(wanted * sizes / n).astype(np.int64)
+    order = np.lexsort((-vote.lead, vote.winner))
+    last = np.cumsum(sizes) - sizes + np.maximum(take, 1) - 1
+    least = vote.lead[order[np.minimum(last, n - 1)]]  # that of a class without rows is never looked at
+    core: NDArray[np.bool_] = vote.lead >= least[vote.winner]
+    rows = np.bincount(vote.winner[core], minlength=len(sizes))
+    wrong = np.bincount(vote.winner[core & (vote.winner != labels)], minlength=len(sizes))
+    return float((sizes * (wrong / np.maximum(rows, 1))).sum() / n), core
+
+
+def most_suspect(trust: NDArray[np.float64], labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Up to `count` rows of the lowest trust below 0, ascending by row; ties go to the lowest row.
+
+    Of the rows with one label no more than two thirds are taken, the least trusted ones; the others are let off and
+    nothing is taken in their place.
+
+    Args:
+        trust: (n,) floats.
+        labels: (n,) int64 >= 0.
+    """
+    order = np.argsort(trust, kind="stable")[:count]
+    order = order[trust[order] < 0]
+    by_label = order[np.argsort(labels[order], kind="stable")]
+    label = labels[by_label]
+    place = np.arange(len(label)) - np.searchsorted(label, label)
+    return np.sort(by_label[place < most_of(np.bincount(labels))[label]])
+
+
+def most_of(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many rows of a class may be cut, by the class's size."""
+    part, whole = MOST_OF_A_CLASS
+    return part * sizes // whole

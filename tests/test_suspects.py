@@ -1,0 +1,109 @@
+"""The array part of cutoff="auto" against loops."""
+
+import math
+
+import numpy as np
+import pytest
+
+from hf_prune.kernels.suspects import Votes, most_suspect, suspect_fraction, votes
+
+
+def slow_votes(neighbors, labels):
+    rows = []
+    for own, near in zip(labels.tolist(), neighbors.tolist(), strict=True):
+        count = {own: 0}
+        for other in near:
+            count[labels[other]] = count.get(labels[other], 0) + 1
+        winner = min(count, key=lambda label: (-count[label], label))
+        lead = count[winner] - max((count[c] for c in count if c != winner), default=0)
+        support = count[own] - max((count[c] for c in count if c != own), default=0)
+        rows.append((winner, lead, support))
+    return np.array(rows).T
+
+
+def slow_fraction(vote, labels):
+    n, epsilon, core = len(labels), 0.0, np.zeros(len(labels), dtype=bool)
+    m = max(n / 8, min(n / 2, 256))
+    for a in set(vote.winner.tolist()):
+        rows = [i for i in range(n) if vote.winner[i] == a]
+        leads = sorted((vote.lead[i] for i in rows), reverse=True)
+        least = leads[math.ceil(m * len(rows) / n) - 1]
+        rows_of_core = [i for i in rows if vote.lead[i] >= least]
+        core[rows_of_core] = True
+        epsilon += len(rows) / n * np.mean([labels[i] != a for i in rows_of_core])
+    return epsilon, core
+
+
+def slow_suspects(trust, labels, count):
+    taken = [i for i in sorted(range(len(trust)), key=lambda i: (trust[i], i))[:count] if trust[i] < 0]
+    kept = []
+    for c in set(labels.tolist()):
+        most = 2 * sum(labels == c) // 3
+        kept += [i for i in taken if labels[i] == c][:most]
+    return sorted(kept)
+
+
+def problem(seed):
+    draw = np.random.default_rng(seed)
+    n, classes = int(draw.integers(2, 60)), int(draw.integers(1, 8))
+    k = int(draw.integers(1, min(10, n - 1) + 1))
+    labels = draw.integers(0, classes, n)
+    neighbors = np.array([draw.choice(np.delete(np.arange(n), i), k, replace=False) for i in range(n)])
+    return draw, labels, neighbors
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_kernels_are_what_the_loops_say(seed):
+    draw, labels, neighbors = problem(seed)
+    vote = votes(neighbors, labels)
+    np.testing.assert_array_equal(np.stack(vote), slow_votes(neighbors, labels))
+
+    fraction, core = suspect_fraction(vote, labels)
+    slow, slow_core = slow_fraction(vote, labels)
+    assert fraction == pytest.approx(slow, abs=1e-12)
+    np.testing.assert_array_equal(core, slow_core)
+
+    trust = draw.integers(-4, 3, len(labels)).astype(float)  # with ties
+    for count in (0, 1, len(labels) // 2, len(labels)):
+        assert most_suspect(trust, labels, count).tolist() == slow_suspects(trust, labels, count)
+
+
+def test_more_rows_than_a_tile(monkeypatch):
+    _, labels, neighbors = problem(3)
+    whole = votes(neighbors, labels)
+    monkeypatch.setattr("hf_prune.kernels.suspects.ROWS_AT_A_TIME", 7)
+    np.testing.assert_array_equal(np.stack(votes(neighbors, labels)), np.stack(whole))
+
+
+def test_votes_by_hand():
+    labels = np.array([5, 5, 2, 2, 9])
+    neighbors = np.array([[1, 2, 3], [0, 2, 4], [0, 1, 3], [0, 1, 2], [0, 1, 2]])
+    vote = votes(neighbors, labels)
+    # Row 1 sees one each of 5, 2 and 9: the lowest label wins a tie. Row 4's own label has no vote.
+    assert vote.winner.tolist() == [2, 2, 5, 5, 5]
+    assert vote.lead.tolist() == [1, 0, 1, 1, 1]
+    assert vote.support.tolist() == [-1, 0, -1, -1, -2]
+
+
+def test_labels_may_be_many_and_neighbours_none():
+    vote = votes(np.empty((2, 0), dtype=np.int64), np.array([20_999, 3]))
+    assert vote.winner.tolist() == [20_999, 3]
+    assert vote.lead.tolist() == vote.support.tolist() == [0, 0]
+    assert suspect_fraction(vote, np.array([20_999, 3]))[0] == 0
+
+
+def test_the_core_is_where_neighbours_agree_best_by_hand():
+    # 8 rows: m = 4, so of each voted class half of its rows, ties included.
+    vote = Votes(np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([9, 8, 8, 1, 7, 6, 2, 2]), np.zeros(8, dtype=int))
+    labels = np.array([0, 1, 0, 1, 1, 1, 0, 0])
+    fraction, core = suspect_fraction(vote, labels)
+    assert core.tolist() == [True, True, True, False, True, True, False, False]
+    assert fraction == pytest.approx(1 / 2 * 1 / 3 + 1 / 2 * 0)
+
+
+def test_the_guard_lets_off_and_takes_nothing_instead():
+    trust, labels = np.array([-1.0, -2, -3, -0.5, -0.25, 1]), np.array([0, 0, 0, 1, 1, 1])
+    assert most_suspect(trust, labels, 3).tolist() == [1, 2]
+    assert most_suspect(trust, labels, 4).tolist() == [1, 2, 3]
+    assert most_suspect(trust, labels, 6).tolist() == [1, 2, 3, 4]
+    assert most_suspect(trust[5:], labels[5:], 1).tolist() == []
