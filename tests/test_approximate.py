@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from hf_prune.kernels import approximate
+from hf_prune.kernels.approximate import approximate_neighbors
+from hf_prune.kernels.knn import nearest_neighbors
+
+
+@pytest.fixture
+def clusters():
+    draw = np.random.default_rng(0)
+    return (draw.normal(size=(40, 12))[draw.integers(0, 40, 3000)] + draw.normal(size=(3000, 12))).astype("f4")
+
+
+def test_clusters_are_found_again(clusters, monkeypatch):
+    monkeypatch.setattr(approximate, "PROBES", 12)  # of 55
+    found = approximate_neighbors(clusters, 5)
+    neighbors = nearest_neighbors(clusters, 5)[0]
+    true_recall = np.mean([len(np.intersect1d(a, b)) for a, b in zip(found.neighbors, neighbors, strict=True)]) / 5
+    assert 0.8 < true_recall < 1
+    assert found.recall == pytest.approx(true_recall, abs=0.03)
+    again = approximate_neighbors(clusters, 5)
+    np.testing.assert_array_equal(found.neighbors, again.neighbors)
+
+
+def test_pairs_have_their_exact_distances_in_order(clusters):
+    found = approximate_neighbors(clusters, 5)
+    rows = np.arange(len(clusters))
+    assert (found.neighbors != rows[:, None]).all()
+    assert all(len(set(row)) == 5 for row in found.neighbors)
+    assert (np.diff(found.distances, axis=1) >= 0).all()
+    exact = np.linalg.norm(clusters[found.neighbors].astype(float) - clusters[:, None].astype(float), axis=2)
+    np.testing.assert_allclose(found.distances, exact, rtol=1e-12)
+
+
+def test_all_clusters_searched_is_exact(clusters, monkeypatch):
+    monkeypatch.setattr(approximate, "PROBES", 1000)
+    found = approximate_neighbors(clusters[:500], 5)
+    np.testing.assert_array_equal(found.neighbors, nearest_neighbors(clusters[:500], 5)[0])
+    assert found.recall == 1
+
+
+@pytest.mark.parametrize("k", [1, 30, 99])
+def test_duplicates_empty_clusters_and_many_neighbours(k, monkeypatch):
+    monkeypatch.setattr(approximate, "PROBES", 1)
+    points = np.repeat(np.random.default_rng(1).normal(size=(4, 3)), 25, axis=0)
+    found = approximate_neighbors(points, k)
+    assert found.neighbors.shape == (100, k)
+    assert ((found.neighbors >= 0) & (found.neighbors < 100)).all()
+    assert np.isfinite(found.distances).all()
+    if k == 1:
+        np.testing.assert_array_equal(found.neighbors, nearest_neighbors(points, 1)[0])
+    if k == 99:
+        assert found.recall == 1
