@@ -19,11 +19,11 @@ from hf_prune.kernels.tiles import tiles
 if TYPE_CHECKING:
     import torch
 
-SPARE_CANDIDATES = 30
+SPARE_CANDIDATES = 24
 """Beyond k: so many that bfloat16 settles nearly every row."""
 
-ROWS_AT_A_TIME, QUERIES_AT_A_TIME, POINTS_AT_A_TIME = 16384, 1024, 4096
-"""A search's rows, those of one matrix product, and the points of one: some 60 MB of working space for any n."""
+ROWS_AT_A_TIME, QUERIES_AT_A_TIME, POINTS_AT_A_TIME = 16384, 1024, 8192
+"""A search's rows, those of one matrix product, and the points of one: some 100 MB of working space for any n."""
 
 WIDTH_UNIT = 32
 BFLOAT16_UNIT, FLOAT32_UNIT, FLOAT64_UNIT = 2.0**-8, 2.0**-24, 2.0**-53
