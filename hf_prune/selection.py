@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from hf_prune.budget import plain_keep, resolve_keep
 from hf_prune.cutoff import describe_cutoff
 from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.evidence import Evidence, from_columns, put, to_columns
+from hf_prune.explain import explain
 from hf_prune.groups import Groups
 from hf_prune.provenance import RECIPE, Source, Step
 from hf_prune.records import read_record, write_record
@@ -35,6 +37,10 @@ class Selection:
         details: what the method reports of its run, as JSON values.
         steps: one entry for each `prune` that led here.
         source: the data that `indices` are positions in.
+        evidence: (n,) arrays by name, what the last step's method found of every row, kept or not; NaN, -1 or False
+            for rows that it didn't see. D2 reports "message", "density", "suppressed_by", "suppression" and "left",
+            a cutoff "suspect".
+            After `at`, "picked" is the place in the larger selection, whose evidence the rest is.
     """
 
     indices: NDArray[np.int64]
@@ -46,6 +52,7 @@ class Selection:
     details: dict[str, Any] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     source: Source | None = None
+    evidence: Evidence = field(default_factory=dict)
 
     @classmethod
     def from_order(cls, order: NDArray[np.int64], scores: NDArray[Any], **rest: Any) -> Self:
@@ -90,12 +97,19 @@ class Selection:
         order = self.order[:budget]
         smaller = type(self).from_order(order, self.scores, groups=self.groups, at_least=self.at_least)
         steps = (*self.steps[:-1], replace(last, keep=plain_keep(keep), budget=budget)) if last else ()
-        return replace(smaller, details=self.details, steps=steps, source=self.source)
+        evidence = self.evidence
+        if "picked" not in evidence:
+            picked = np.full(self.n, -1, dtype=np.int64)
+            picked[self.order] = np.arange(len(self))
+            evidence = evidence | {"picked": picked}
+        return replace(smaller, details=self.details, steps=steps, source=self.source, evidence=evidence)
 
     def after(self, first: "Selection") -> Self:
         """This selection, made on the rows that `first` kept, as one of `first`'s source."""
         scores = np.full(first.n, np.nan)
         scores[first.indices] = self.scores
+        evidence: Evidence = {}
+        put(evidence, self.evidence, first.indices, first.n)
         groups = self.groups
         if groups is not None:
             codes = np.full(first.n, -1, dtype=np.int64)
@@ -109,6 +123,7 @@ class Selection:
             groups=groups,
             steps=first.steps + self.steps,
             source=first.source,
+            evidence=evidence,
         )
 
     def apply(self, dataset: Dataset) -> Dataset:
@@ -165,6 +180,31 @@ class Selection:
                 )
         return "\n".join(lines)
 
+    def explain(self, i: int) -> str:
+        """A few lines to read: why the row at position `i` of the source was kept or dropped.
+
+        Raises:
+            ArgumentError: no such row; ArgumentTypeError: no whole number.
+
+        >>> from datasets import Dataset
+        >>> import hf_prune, numpy as np
+        >>> points = np.array([[0.0], [0.1], [5.0], [5.1]])
+        >>> ds = Dataset.from_dict({"x": "abcd"})
+        >>> selection = ds.prune("d2", keep=2, k=1, gamma=0.1, scores=[2, 1, 3, 4], embeddings=points).selection
+        >>> print(selection.explain(3))
+        row 3: kept, picked 1st of 2
+          d2(score=given_scores, k=1, gamma=0.1, cutoff=0.0) kept 2 of 4 rows, seed 0
+          score 4, message 1.104, density 5.104
+          5.104 was left when it was picked
+        >>> print(selection.explain(2))
+        row 2: dropped
+          d2(score=given_scores, k=1, gamma=0.1, cutoff=0.0) kept 2 of 4 rows, seed 0
+          score 3, message 1.472, density 4.472
+          row 3 took most: 4.618 of 4.472
+          -0.1464 was left, and the last pick had 2.368
+        """
+        return explain(self, i)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the folder `path` with selection.json and selection.parquet; a folder of ours there is replaced.
 
@@ -189,6 +229,7 @@ class Selection:
             columns["rank"] = pa.array(rank, mask=~kept)
         if groups is not None:
             columns["group"] = groups.codes
+        columns |= to_columns(self.evidence)
         write_record(path, header, pa.table(columns))
 
     @classmethod
@@ -240,6 +281,7 @@ class Selection:
             details=steps[-1].details if steps else {},
             steps=steps,
             source=source,
+            evidence=from_columns(table),
         )
 
 

@@ -289,16 +289,16 @@ def pick(
     start: NDArray[np.int64],
     neighbors: NDArray[np.int64],
     weights: NDArray[np.float64],
-    left: NDArray[np.float64],
     order: NDArray[np.int64],
+    left: NDArray[np.float64],
     suppressed_by: NDArray[np.int64],
     suppression: NDArray[np.float64],
 ) -> None:
     """The reverse pass of `greedy.pick`, with a tournament tree: every node holds the better of the two below it.
 
     Args:
-        left: (n,) densities, changed in place; of a picked row the density that it was picked with.
         order: (budget,) to fill in.
+        left: (n,) densities, changed in place; of a picked row the density that it was picked with.
         suppressed_by: (n,) -1 everywhere, to fill in.
         suppression: (n,) 0 everywhere, to fill in.
     """

@@ -11,6 +11,7 @@ from hf_prune.config import Configurable
 from hf_prune.cutoff import Cutoff, checked_cutoff, cutoff_needs, suspects, why_no_cutoff
 from hf_prune.dynamics import Epochs
 from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.evidence import Evidence, put
 from hf_prune.selection import Selection
 from hf_prune.signals import Signals
 
@@ -74,9 +75,10 @@ class PoolMethod(Method):
         spare = np.argsort(-place, kind="stable")[: len(signals) - len(rows)]
         chosen = self.choose(signals.subset(rows), min(budget, len(rows)), seed)
         order = np.concatenate([rows[chosen.order], spare[: budget - len(chosen)]])
-        return Selection.from_order(
-            order, self.raw_scores(signals, seed), at_least=chosen.at_least, details=chosen.details
-        )
+        evidence: Evidence = {"suspect": place > 0}
+        put(evidence, chosen.evidence, rows, len(signals))
+        scores = self.raw_scores(signals, seed)
+        return Selection.from_order(order, scores, at_least=chosen.at_least, details=chosen.details, evidence=evidence)
 
 
 @dataclass(frozen=True)

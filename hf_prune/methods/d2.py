@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from hf_prune.arguments import instance_of, one_of, real_number, true_or_false, whole_number
 from hf_prune.cutoff import Cutoff
 from hf_prune.errors import ArgumentError
+from hf_prune.evidence import Evidence
 from hf_prune.kernels.graph import Graph, directed_graph, union_graph
-from hf_prune.kernels.greedy import messages, pick
+from hf_prune.kernels.greedy import Picks, messages, pick
 from hf_prune.kernels.knn import nearest_neighbors
 from hf_prune.methods.aum import AUM
 from hf_prune.methods.base import PoolMethod, ScoreMethod
@@ -22,6 +23,9 @@ from hf_prune.signals import Signals
 
 SMALLEST_SCORE = 1e-7
 """Scores below it are sent as this along a union graph, as the authors' program does."""
+
+LARGEST_DENSITY = 1e300
+"""Up to it no sum over neighbours overflows in the reverse pass."""
 
 
 @dataclass(frozen=True)
@@ -112,35 +116,44 @@ class D2(PoolMethod):
 
     def choose(self, pool: Signals, budget: int, seed: int) -> Selection:
         score: ScoreMethod = self.score or AUM()
-        order, details = self._choose(pool, score.difficulty(pool), budget)
-        return Selection.from_order(order, score.scores_of(pool), details=details)
+        order, details, evidence = self._choose(pool, score.difficulty(pool), budget)
+        return Selection.from_order(order, score.scores_of(pool), details=details, evidence=evidence)
 
     def _choose(
         self, pool: Signals, difficulty: NDArray[np.float64], budget: int
-    ) -> tuple[NDArray[np.int64], dict[str, Any]]:
-        """(budget,) positions in `pool`, in picking order."""
+    ) -> tuple[NDArray[np.int64], dict[str, Any], Evidence]:
+        """(budget,) positions in `pool`, in picking order; details; what was found of every row."""
         k = min(self.k, len(pool) - 1)
         if k < 1 or not budget:  # nobody to send to, or nothing to choose
-            return np.arange(budget), {}
+            return np.arange(budget), {}, {}
         neighbors, distances = nearest_neighbors(pool.embeddings, k, partial(tqdm, desc="Nearest neighbours", delay=2))
         union = union_graph(neighbors, distances)
         graph = union if self.graph == "union" else directed_graph(neighbors, distances)
         scale = _median_edge(union) if self.normalize else 1.0
         graph = graph._replace(distances=graph.distances / scale)
-        density = self.densities(graph, difficulty)
-        if not np.isfinite(density).all():
+        message = self.message(graph, difficulty)
+        density = self._density(message, difficulty)
+        if not np.abs(density).max() < LARGEST_DENSITY:
             raise ArgumentError("`scores`: so large that densities overflow; scale them down")
-        order = self.picks(graph, density, budget)
-        return order, {"k": k, "distance_scale": scale}
+        picks = self.picks(graph, density, budget)
+        evidence = {"message": message, "density": density} | picks._asdict()
+        del evidence["order"]
+        return picks.order, {"k": k, "distance_scale": scale}, evidence
 
     def densities(self, graph: Graph, difficulty: NDArray[np.float64]) -> NDArray[np.float64]:
         """The forward pass over a graph with scaled distances: (n,) densities."""
+        return self._density(self.message(graph, difficulty), difficulty)
+
+    def message(self, graph: Graph, difficulty: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,) what each row's neighbours send it in the forward pass."""
         sent = np.maximum(difficulty, SMALLEST_SCORE) if self.graph == "union" else difficulty
-        message = messages(graph, sent, np.exp(-self._length(graph)))
+        return messages(graph, sent, np.exp(-self._length(graph)))
+
+    def _density(self, message: NDArray[np.float64], difficulty: NDArray[np.float64]) -> NDArray[np.float64]:
         return message + difficulty if self.forward == "sum" else message * difficulty
 
-    def picks(self, graph: Graph, density: NDArray[np.float64], budget: int) -> NDArray[np.int64]:
-        """The reverse pass: (budget,) rows in picking order."""
+    def picks(self, graph: Graph, density: NDArray[np.float64], budget: int) -> Picks:
+        """The reverse pass, over a graph with scaled distances."""
         gamma = self.gamma if self.reverse == "weighted" else 0.0
         return pick(graph, density, np.exp(-gamma * self._length(graph)), budget)
 

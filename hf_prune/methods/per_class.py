@@ -9,6 +9,7 @@ from datasets.utils import tqdm
 from hf_prune.arguments import instance_of
 from hf_prune.budget import seat_order
 from hf_prune.errors import ArgumentTypeError
+from hf_prune.evidence import Evidence, put
 from hf_prune.methods.base import Method
 from hf_prune.quotas import ProportionalQuotas, Quotas, checked_quotas
 from hf_prune.selection import Selection
@@ -66,12 +67,14 @@ class PerClass(Method):
         places_of = np.split(np.argsort(places, kind="stable"), np.cumsum(quotas)[:-1])
         scores = np.full(len(signals), np.nan)
         details_within: dict[str, Any] = {}
+        evidence: Evidence = {}
         nested, smallest = True, max(1, int(np.minimum(groups.sizes, at_least).sum()))
         for code, rows in enumerate(tqdm(groups.rows(), desc="Pruning classes", unit="class", delay=2)):
             if not len(rows):
                 continue
             part = self.within.select(signals.subset(rows), int(quotas[code]), seed)
             scores[rows] = part.scores
+            put(evidence, part.evidence, rows, len(signals))
             nested &= part.rank is not None
             if part.at_least > 1:  # the class must not be cut to fewer than its own method allows
                 smallest = max(smallest, int(places_of[code][part.at_least - 1]) + 1)
@@ -80,5 +83,7 @@ class PerClass(Method):
                 details_within[groups.names[code]] = part.details
         if details_within:
             details = details | {"within": details_within}
-        merged = Selection.from_order(order, scores, groups=groups, at_least=smallest, details=details)
+        merged = Selection.from_order(
+            order, scores, groups=groups, at_least=smallest, details=details, evidence=evidence
+        )
         return merged if nested else replace(merged, rank=None)

@@ -270,8 +270,7 @@ def _forward(graph: Any, scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _reverse(graph: Any, density: NDArray[np.float64], budget: int) -> NDArray[np.int64]:
-    picked = pick(graph, density, np.exp(-graph.distances), budget)
-    return getattr(picked, "order", picked)
+    return pick(graph, density, np.exp(-graph.distances), budget).order
 
 
 def _scaled(n: int, scale: float, multiple: int = 1) -> int:
