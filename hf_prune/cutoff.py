@@ -13,7 +13,7 @@ from hf_prune.arguments import did_you_mean, real_number
 from hf_prune.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError
 from hf_prune.groups import Groups
-from hf_prune.kernels.knn import nearest_neighbors
+from hf_prune.kernels.approximate import find_neighbors, searched
 from hf_prune.kernels.suspects import most_of, most_suspect, suspect_fraction, votes
 from hf_prune.signals import LAST_FEATURES, Signals
 
@@ -108,7 +108,8 @@ def _by_trust(whole: Signals) -> NDArray[np.int64]:
     labels, dynamics, n = whole.labels, whole.dynamics, len(whole)
     track = partial(tqdm, desc="Nearest neighbours for the cutoff", delay=2)
     k = min(NEIGHBORS, n - 1)
-    vote = votes(nearest_neighbors(whole.early_embeddings, k, track)[0], labels.codes)
+    neighbors, _, recall = find_neighbors(whole.early_embeddings, k, track)
+    vote = votes(neighbors, labels.codes)
     fraction, core = suspect_fraction(vote, labels.codes)
     epoch = _stopping_epoch(dynamics, vote.winner == labels.codes)
     trust = _lead(dynamics, epoch + 1) + vote.support / max(k, 1)
@@ -126,6 +127,7 @@ def _by_trust(whole: Signals) -> NDArray[np.int64]:
         "epoch": epoch,
         "core": int(core.sum()),
         "embeddings": origin,
+        **searched(recall),
         "classes": {"name": list(labels.names), "rows": labels.sizes.tolist(), "cut": lost.tolist()},
         "warnings": warnings,
     }

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from datasets import Dataset
 
+import hf_prune  # noqa: F401 - attaches Dataset.prune
 from hf_prune.kernels import approximate
-from hf_prune.kernels.approximate import approximate_neighbors
+from hf_prune.kernels.approximate import approximate_neighbors, find_neighbors
 from hf_prune.kernels.knn import nearest_neighbors
 
 
@@ -38,6 +40,27 @@ def test_all_clusters_searched_is_exact(clusters, monkeypatch):
     found = approximate_neighbors(clusters[:500], 5)
     np.testing.assert_array_equal(found.neighbors, nearest_neighbors(clusters[:500], 5)[0])
     assert found.recall == 1
+
+
+def test_auto_is_exact_up_to_a_size(clusters, monkeypatch):
+    points = clusters[:600]
+    exact = find_neighbors(points, 3)
+    assert exact.recall is None
+    monkeypatch.setattr(approximate, "EXACT_UP_TO", 599)
+    found = find_neighbors(points, 3)
+    assert 0 < found.recall <= 1
+    assert find_neighbors(points, 3, search="exact").recall is None
+
+
+def test_the_record_says_how_neighbours_were_found(clusters, monkeypatch):
+    dataset, points = Dataset.from_dict({"label": np.zeros(600, dtype=int)}), clusters[:600]
+    given = {"keep": 60, "k": 4, "scores": np.arange(600), "embeddings": points}
+    exact = dataset.prune("d2", **given).selection
+    assert exact.details["search"] == "exact"
+    asked = dataset.prune("d2", search="approximate", **given).selection
+    assert asked.details["search"] == "approximate"
+    assert 0.9 < asked.details["recall"] <= 1
+    assert asked.steps[0].details["recall"] == asked.details["recall"]
 
 
 @pytest.mark.parametrize("k", [1, 30, 99])

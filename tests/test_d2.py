@@ -65,7 +65,7 @@ def test_by_hand():
     assert np.argmax(density) == 1
     kept = select(d2(k=1), POINTS, scores, 4)
     assert kept.order.tolist() == [1, 0, 3, 2]
-    assert kept.details == {"k": 1, "distance_scale": 2.0}
+    assert kept.details == {"k": 1, "distance_scale": 2.0, "search": "exact"}
     assert kept.scores.tolist() == scores.tolist()
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,23 +23,43 @@ SAMPLED = 1000
 ROWS_AT_A_TIME = 16384
 
 
-class Approximate(NamedTuple):
-    """An approximate neighbour list.
+EXACT_UP_TO = 500_000
+"""Rows from which on "auto" searches approximately: all pairs of them take minutes on two cores."""
+
+Search = Literal["auto", "exact", "approximate"]
+
+
+class Neighbors(NamedTuple):
+    """A list of neighbours.
 
     Attributes:
         neighbors: (n, k) int64 rows, nearest first.
         distances: (n, k) float64, exact for the pairs that are there.
-        recall: share of the true neighbours that are there, measured on SAMPLED rows.
+        recall: share of the true neighbours that are there, measured on SAMPLED rows; None where all are.
     """
 
     neighbors: NDArray[np.int64]
     distances: NDArray[np.float64]
-    recall: float
+    recall: float | None
+
+
+def find_neighbors(
+    points: NDArray[Any], k: int, track: Callable[[list[Any]], Iterable[Any]] = iter, *, search: Search = "auto"
+) -> Neighbors:
+    """The k nearest other rows of every row, exactly (`nearest_neighbors`) or approximately."""
+    if search == "exact" or (search == "auto" and len(points) <= EXACT_UP_TO):
+        return Neighbors(*nearest_neighbors(points, k, track), None)
+    return approximate_neighbors(points, k, track)
+
+
+def searched(recall: float | None) -> dict[str, Any]:
+    """What a record says of a list of neighbours."""
+    return {"search": "exact"} if recall is None else {"search": "approximate", "recall": recall}
 
 
 def approximate_neighbors(
-    points: NDArray[Any], k: int, track: Callable[[list[int]], Iterable[int]] = iter
-) -> Approximate:
+    points: NDArray[Any], k: int, track: Callable[[list[Any]], Iterable[Any]] = iter
+) -> Neighbors:
     """Near other rows of every row: the nearest among those of its own and the next clusters.
 
     The rows are put into about sqrt(n) clusters by k-means on an evenly spaced sample. The rows of a cluster search
@@ -66,7 +86,7 @@ def approximate_neighbors(
     exact = nearest_neighbors(points, k, rows=sample)[1]
     # By distance: of equally near rows any is right.
     found = distances[sample] <= exact[:, -1:]
-    return Approximate(neighbors, distances, float(found.mean()))
+    return Neighbors(neighbors, distances, float(found.mean()))
 
 
 def _clusters(points: NDArray[Any], k: int) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
