@@ -27,6 +27,12 @@ class Picks(NamedTuple):
     suppression: NDArray[np.float64]
 
 
+def fading(lengths: NDArray[np.float64], rate: float = 1.0) -> NDArray[np.float64]:
+    """(edges,) exp(-rate * length): the weight of each edge."""
+    weights = lengths * -rate
+    return np.exp(weights, out=weights)
+
+
 def messages(graph: Graph, scores: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """The forward pass: (n,) sum over each row's neighbours of edge weight times score.
 

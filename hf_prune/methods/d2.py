@@ -14,7 +14,7 @@ from hf_prune.errors import ArgumentError
 from hf_prune.evidence import Evidence
 from hf_prune.kernels.approximate import find_neighbors, searched
 from hf_prune.kernels.graph import Graph, directed_graph, union_graph
-from hf_prune.kernels.greedy import Picks, messages, pick
+from hf_prune.kernels.greedy import Picks, fading, messages, pick
 from hf_prune.methods.aum import AUM
 from hf_prune.methods.base import PoolMethod, ScoreMethod
 from hf_prune.methods.given_scores import GivenScores
@@ -136,8 +136,7 @@ class D2(PoolMethod):
         graph = union if self.graph == "union" else directed_graph(neighbors, distances)
         scale = _median_edge(union) if self.normalize else 1.0
         graph = graph._replace(distances=graph.distances / scale)
-        message = self.message(graph, difficulty)
-        density = self._density(message, difficulty)
+        message, density = self.densities(graph, difficulty)
         if not np.abs(density).max() < LARGEST_DENSITY:
             raise ArgumentError("`scores`: so large that densities overflow; scale them down")
         picks = self.picks(graph, density, budget)
@@ -145,24 +144,20 @@ class D2(PoolMethod):
         del evidence["order"]
         return picks.order, {"k": k, "distance_scale": scale} | searched(recall), evidence
 
-    def densities(self, graph: Graph, difficulty: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The forward pass over a graph with scaled distances: (n,) densities."""
-        return self._density(self.message(graph, difficulty), difficulty)
-
-    def message(self, graph: Graph, difficulty: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n,) what each row's neighbours send it in the forward pass."""
+    def densities(
+        self, graph: Graph, difficulty: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The forward pass over a graph with scaled distances: (n,) messages and (n,) densities."""
         sent = np.maximum(difficulty, SMALLEST_SCORE) if self.graph == "union" else difficulty
-        return messages(graph, sent, np.exp(-self._length(graph)))
-
-    def _density(self, message: NDArray[np.float64], difficulty: NDArray[np.float64]) -> NDArray[np.float64]:
-        return message + difficulty if self.forward == "sum" else message * difficulty
+        message = messages(graph, sent, fading(self._lengths(graph)))
+        return message, message + difficulty if self.forward == "sum" else message * difficulty
 
     def picks(self, graph: Graph, density: NDArray[np.float64], budget: int) -> Picks:
-        """The reverse pass, over a graph with scaled distances."""
+        """The reverse pass over the same graph."""
         gamma = self.gamma if self.reverse == "weighted" else 0.0
-        return pick(graph, density, np.exp(-gamma * self._length(graph)), budget)
+        return pick(graph, density, fading(self._lengths(graph), gamma), budget)
 
-    def _length(self, graph: Graph) -> NDArray[np.float64]:
+    def _lengths(self, graph: Graph) -> NDArray[np.float64]:
         return graph.distances**2 if self.squared else graph.distances
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import hf_prune  # noqa: F401 - attaches Dataset.prune
 from hf_prune.kernels.graph import union_graph
-from hf_prune.kernels.greedy import messages, pick
+from hf_prune.kernels.greedy import fading, messages, pick
 from hf_prune.kernels.knn import nearest_neighbors
 from tests.benchmarks.checks import check_classes, check_graph, check_union, greedy_by_blocks
 from tests.benchmarks.data import clustered, random_neighbors
@@ -266,11 +266,11 @@ def _prune(dataset: Dataset, points: Any, scores: Any, *, keep: float = KEEP, qu
 
 
 def _forward(graph: Any, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    return messages(graph, scores, np.exp(-graph.distances)) + scores
+    return messages(graph, scores, fading(graph.distances)) + scores
 
 
 def _reverse(graph: Any, density: NDArray[np.float64], budget: int) -> NDArray[np.int64]:
-    return pick(graph, density, np.exp(-graph.distances), budget).order
+    return pick(graph, density, fading(graph.distances), budget).order
 
 
 def _scaled(n: int, scale: float, multiple: int = 1) -> int:
