@@ -1,4 +1,4 @@
-"""What a table is made of: methods prune by one full run's signals, new models train on the coresets and are tested."""
+"""What a table is made of: methods prune by the signals of one full run, new models train on what they keep."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

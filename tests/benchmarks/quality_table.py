@@ -131,7 +131,7 @@ def aims(results: Results) -> str:
     lines = [f"- {what}: {value:+.2f}, {'met' if met else '**missed**'}" for what, value, met in checks]
     return "\n".join(
         [
-            "**Aims**, in points of accuracy, paired over the seeds; the two are D2 without cutoff and D2 told the noise",
+            "**Aims**, in points of accuracy, paired over the seeds; the two are D2 without cutoff and D2 told it",
             "",
             *(f"| {' | '.join(row)} |" for row in rows),
             "",
