@@ -59,6 +59,11 @@ def test_whole_line_and_resume(benchmarks, tiny, tmp_path, monkeypatch):
     assert about["setup"]["mlp"]["network"]["steps"] == 60
     assert about["versions"].keys() >= {"torch", "hf_prune"}
 
+    from quality_table import text
+
+    assert text(file).count("| EL2N, hardest |") == 2
+    assert text(file).count("| tiny, mlp, 0% wrong, keep 25% |") == 1
+
     finished = sorted((tmp_path / "quality").glob("*/*.json"))
     assert len(finished) == 5
     finished[0].unlink()
@@ -156,13 +161,14 @@ def test_aims_by_hand(fabricated):
     names, results = fabricated
     lines = names.aims(results).splitlines()
     # keep 50%: the better is told, gains 1 0 -1; against random 6 4 2, and Student's t is 4.303: 4.303 * 1.155 = 4.97.
-    assert "| mlp, tiny, 20% noise, keep 50% | +0.0 | +4.0 (-1.0 to +9.0) |" in lines
+    assert "| tiny, mlp, 20% wrong, keep 50% | +0.0 | +4.0 (-1.0 to +9.0) |" in lines
     # keep 10%: the better is no cutoff, 61.
-    assert "| mlp, tiny, 20% noise, keep 10% | -2.0 | -1.0 (-1.0 to -1.0) |" in lines
+    assert "| tiny, mlp, 20% wrong, keep 10% | -2.0 | -1.0 (-1.0 to -1.0) |" in lines
     assert lines[-3:] == [
-        "- median over cells, wanted >= -0.3: -1.00, **missed**",
-        "- lowest cell, wanted >= -1.5: -2.00, **missed**",
-        "- against random, lowest upper end of an interval, wanted >= -0.5: -1.00, **missed**",
+        "- median over the better of no cutoff and told, wanted >= -0.3: -1.00, **missed**",
+        "- the lowest of these (tiny, mlp, 20% wrong, keep 10%), wanted >= -1.5: -2.00, **missed**",
+        "- lowest upper end over random, class-balanced (tiny, mlp, 20% wrong, keep 10%), wanted >= -0.5: -1.00, "
+        "**missed**",
     ]
 
 

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from datasets.utils import tqdm
+from datasets.utils import disable_progress_bars, tqdm
 
 PROCESSES = 2
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -53,4 +53,5 @@ def set_up() -> None:
     import torch
 
     torch.set_num_threads(1)
+    disable_progress_bars()  # one for all jobs is enough
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a process at once; half a file has another name

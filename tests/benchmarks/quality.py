@@ -103,13 +103,15 @@ def run_parts(parts: dict[str, Part], cache: Path, processes: int, file: Path) -
         folder = cache / "quality" / f"{name}-{hashlib.sha256(setup.encode()).hexdigest()[:8]}"
         for noise, seed in product(part.noises, range(part.seeds)):
             jobs[folder / f"{noise}-{seed}.json"] = (part, noise, seed, cache)
-    write_parquet(file, run(work, jobs, processes), {name: setup_of(part) for name, part in parts.items()})
+    setups = {name: setup_of(part) | {"seeds": part.seeds} for name, part in parts.items()}
+    write_parquet(file, run(work, jobs, processes), setups)
 
 
 def setup_of(part: Part) -> dict[str, Any]:
     """What the results of one seed depend on; with other settings no finished job is used."""
     options = {noise: {name: methods(noise)[name] for name in part.methods} for noise in part.noises}
-    return {"network": asdict(NETWORKS[part.network]), "data": part.data, "keeps": part.keeps, "methods": options}
+    network = {"name": part.network} | asdict(NETWORKS[part.network])
+    return {"network": network, "data": part.data, "keeps": part.keeps, "methods": options}
 
 
 def work(part: Part, noise: float, seed: int, cache: Path) -> list[dict[str, Any]]:
