@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test bench quality style notebooks clean
+.PHONY: demo test bench quality quality-table style notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python trainers/image_classification.py
@@ -19,6 +19,9 @@ quality: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+quality-table: $(VENV)/.bench
+	$(BIN)/python tests/benchmarks/quality.py
+
 style: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -28,6 +31,10 @@ notebooks: $(VENV)/.dev
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/.torch
 	$(BIN)/python -m pip install --editable '.[demo]'
+	touch $@
+
+$(VENV)/.bench: pyproject.toml | $(VENV)/.torch
+	$(BIN)/python -m pip install --editable '.[bench]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.torch
