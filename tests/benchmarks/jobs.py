@@ -34,7 +34,7 @@ def run(work: Work, jobs: Mapping[Path, tuple[Any, ...]], processes: int = PROCE
                 for future in tqdm(as_completed(futures), total=len(futures), unit="job", smoothing=0):
                     future.result()
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(cancel_futures=True)
     else:
         for file, job in missing.items():
             finish(work, job, file)

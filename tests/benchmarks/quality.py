@@ -16,6 +16,7 @@ The injected noise changes exactly a fifth of the labels, which is also what "to
 import argparse
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -89,7 +90,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         parts = {name: replace(part, seeds=min(given.seeds, part.seeds)) for name, part in parts.items()}
     complete = parts == PARTS
     file = PARQUET if complete else given.cache / "try.parquet"
-    run_parts(parts, given.cache, given.processes, file)
+    try:
+        run_parts(parts, given.cache, given.processes, file)
+    except KeyboardInterrupt:
+        sys.exit("\nStopped; the same line goes on from here.")
     print(quality_table.text(file))
     if complete:
         quality_table.write_readme(file)
