@@ -162,7 +162,7 @@ def test_bfloat16_settles_most_rows_of_wide_clusters(monkeypatch):
     with threads() as each:
         found = Products(Centred(points), 10, each, bfloat16=True)(np.arange(3000))
     _, distances = nearest_neighbors(points, 10)
-    assert (distances[:, -1] ** 2 < found.left_out(distances[:, -1] ** 2)).mean() > 0.99
+    assert (distances[:, -1] ** 2 < found.left_out(distances[:, -1] ** 2)).mean() > 0.9
 
 
 def test_less_than_float32_in_torch_is_not_trusted(monkeypatch):
