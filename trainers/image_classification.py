@@ -38,7 +38,7 @@ METHODS = {
     "random": {"method": "random"},
     "random, class-balanced": {"method": "random", "quotas": "equal"},
     "EL2N": {"method": "el2n"},
-    "D2, class-balanced": {"method": "d2", "quotas": "equal"},
+    "D2, class-balanced": {"method": "d2", "quotas": "equal", "cutoff": 0.0},
     "DRoP": {"method": "drop"},
 }
 
