@@ -10,12 +10,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
 import hf_prune  # noqa: F401 - attaches Dataset.prune
+from hf_prune.kernels import candidates
 from hf_prune.kernels.graph import union_graph
 from hf_prune.kernels.greedy import fading, messages, pick
 from hf_prune.kernels.knn import nearest_neighbors
@@ -35,6 +37,13 @@ FAISS, DENSE, ARGSORT = "faiss Flat, graphs alone", "dense oracle", "argsort of 
 def class_balanced(scale: float, repeats: int) -> dict[str, Any]:
     """The whole call in 10 classes against faiss Flat's graphs."""
     return _pools_against_faiss(_scaled(50_000, scale, 10), 512, 10, [0], repeats)
+
+
+def without_bfloat16(scale: float, repeats: int) -> dict[str, Any]:
+    """The same as the library runs it on a processor without bf16 units."""
+    with patch.object(candidates, "has_bfloat16_units", lambda: False):
+        found = class_balanced(scale, repeats)
+    return found | {"title": f"{found['title']}, bf16 units left alone"}
 
 
 def many_pools(scale: float, repeats: int) -> dict[str, Any]:
@@ -235,6 +244,7 @@ class Case(NamedTuple):
 
 CASES = {
     "class-balanced": Case(class_balanced, 5),
+    "without-bf16": Case(without_bfloat16, 3),
     "one-pool": Case(one_pool, 3),
     "large-pool": Case(large_pool, 1),
     "memory": Case(memory, 1),
