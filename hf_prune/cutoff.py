@@ -79,8 +79,9 @@ def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> NDArray[np.in
        thirds of the rows with one label. `most_suspect`.
 
     The embeddings are those that were passed as an array or column; else the run's early features, as
-    PruningTrainerCallback(features=True) records them at a fifth of the epochs; else, where these are not there for
-    every row, its last ones, with a warning, and another where the run fits 99% of its rows or more.
+    PruningTrainerCallback(features=True) records them at a fifth of the epochs (the third at the earliest); else, where
+    these are not there for every row, its last ones, with a warning, and another where the run fits 99% of its rows or
+    more.
 
     Where it fails: embeddings from a layer that has memorised its labels hide the disagreement, ambiguous data are
     over-estimated, and rows of rare classes are suspected wrongly. So it is no rate of label errors.
