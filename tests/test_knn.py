@@ -157,7 +157,7 @@ def test_bounds_hold(kind, proposer):
         assert certain.mean() > (0.3 if proposer == "bfloat16" else 0.99)
 
 
-def test_bfloat16_settles_most_rows_of_wide_clusters(monkeypatch):
+def test_bfloat16_settles_most_rows_of_wide_clusters():
     points = clustered(np.random.default_rng(3), 3000, 256, np.float32)
     with threads() as each:
         found = Products(Centred(points), 10, each, bfloat16=True)(np.arange(3000))

@@ -84,5 +84,5 @@ def test_bad_options(options, message):
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")
 def test_numbers_too_large_are_refused():
-    with pytest.raises(hf_prune.ArgumentError, match="`embeddings`: so large that distances overflow"):
+    with pytest.raises(hf_prune.ArgumentError, match="`embeddings`: so large that squared distances overflow"):
         score(POINTS * 1e305)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
 from hf_prune.kernels.fast import loops
+from hf_prune.kernels.pages import working_space
 from hf_prune.kernels.threads import Each
 from hf_prune.kernels.tiles import tiles
 
@@ -144,39 +145,38 @@ class Products:
         self._centred, self._each, self._bfloat16 = centred, each, bfloat16
         self._wanted = k + SPARE_CANDIDATES
         self._dtype = torch.bfloat16 if bfloat16 else torch.float32
-        self._ints = torch.int16 if bfloat16 else torch.int32
+        self._ints = np.int16 if bfloat16 else np.int32
         self._terms = 3 if bfloat16 else 1
         n, d = centred.points.shape
         # Whole units of the matrix hardware: other widths can take twice the time.
         self._width = -(-(d + 2 * self._terms) // WIDTH_UNIT) * WIDTH_UNIT
         self._norms, self._rests = np.empty(n), np.empty(n)  # of the rounded points, and of what was rounded off
-        self._buffers = threading.local()
+        self._spaces = threading.local()
 
     def __call__(self, rows: NDArray[np.int64]) -> Candidates:
         import torch
 
         n, compiled = len(self._centred.points), loops()
         wanted, parts = self._wanted, tiles(len(rows), QUERIES_AT_A_TIME)
-        queries = torch.empty((len(rows), self._width), dtype=self._dtype)
+        queries = self._space("queries", (len(rows), self._width))
         norms, rests = np.empty(len(rows)), np.empty(len(rows))
         self._each(lambda part: self._prepare(rows[part], queries[part], norms[part], rests[part], query=True), parts)
 
-        keys = np.empty((len(rows), 2 * wanted + 2 * compiled.BLOCK), dtype=np.int64)
+        keys = self._space("keys", (len(rows), 2 * wanted + 2 * compiled.BLOCK), np.int64)
         counts = np.zeros(len(rows), dtype=np.int64)
-        infinite = torch.tensor(torch.inf, dtype=self._dtype).view(self._ints).item()
-        limits = np.full(len(rows), infinite, dtype=np.int16 if self._bfloat16 else np.int32)
+        infinite = torch.tensor(torch.inf, dtype=self._dtype).view(getattr(torch, self._ints.__name__)).item()
+        limits = np.full(len(rows), infinite, dtype=self._ints)
         for tile in tiles(n, POINTS_AT_A_TIME):
-            points = torch.empty((tile.stop - tile.start, self._width), dtype=self._dtype)
+            points = self._space("points", (tile.stop - tile.start, self._width))
 
             def prepare(part: slice, points: Any = points, first: int = tile.start) -> None:
                 among = slice(first + part.start, first + part.stop)
                 self._prepare(among, points[part], self._norms[among], self._rests[among], query=False)
 
             def scan(part: slice, points: Any = points, first: int = tile.start) -> None:
-                product = self._buffer((part.stop - part.start, len(points)))
-                torch.mm(queries[part], points.T, out=product)
-                found = (keys[part], counts[part], limits[part])
-                compiled.scan(product.view(self._ints).numpy(), first, wanted, *found)
+                product = self._space("product", (part.stop - part.start, len(points)))
+                torch.mm(self._tensor(queries[part]), self._tensor(points).T, out=self._tensor(product))
+                compiled.scan(product, first, wanted, keys[part], counts[part], limits[part])
 
             self._each(prepare, tiles(len(points), QUERIES_AT_A_TIME))
             self._each(scan, parts)
@@ -192,8 +192,7 @@ class Products:
         rests: NDArray[np.float64],
     ) -> Candidates:
         d, scale = self._centred.points.shape[1], self._centred.scale
-        half = self._numbers(keys >> 32)
-        points = keys & 0xFFFFFFFF
+        points, bounds = np.empty(keys.shape, dtype=np.int64), np.empty(keys.shape)
 
         def at_least(half: Any, norms: Any, rests: Any, other_norms: Any, other_rests: Any) -> Any:
             rounded = 2 * half * (1 - (BFLOAT16_UNIT if self._bfloat16 else 0)) - rounding(d, norms, other_norms)
@@ -201,15 +200,22 @@ class Products:
             # Less a trifle for the float64 of these lines.
             return np.square(np.maximum(distance, 0) / scale) * (1 - 1e-12)
 
+        def fill(part: slice) -> None:
+            points[part] = near = keys[part] & 0xFFFFFFFF
+            half, own = self._numbers(keys[part] >> 32), (norms[part, None], rests[part, None])
+            bounds[part] = at_least(half, *own, self._norms[near], self._rests[near])
+
+        self._each(fill, tiles(len(rows), QUERIES_AT_A_TIME))
+        farthest = self._numbers(keys[:, -1] >> 32)
+
         def left_out(kth: NDArray[np.float64]) -> NDArray[np.float64]:
             # A point that near has no larger norm than this, rounded no larger than that, and loses no more.
             other_norms = norms + rests + np.sqrt(kth) * scale
             other_rests = np.minimum(self._rests.max(), BFLOAT16_UNIT * other_norms + UNDERFLOW)
             other_norms = np.minimum(self._norms.max(), other_norms + other_rests)
-            return np.asarray(at_least(half[:, -1], norms, rests, other_norms, other_rests))
+            return np.asarray(at_least(farthest, norms, rests, other_norms, other_rests))
 
-        of_candidates = (norms[:, None], rests[:, None], self._norms[points], self._rests[points])
-        return Candidates(points, at_least(half, *of_candidates), left_out)
+        return Candidates(points, bounds, left_out)
 
     def _numbers(self, bits: NDArray[np.int64]) -> NDArray[np.float64]:
         shifted = bits.astype(np.int32) << 16 if self._bfloat16 else bits.astype(np.int32)
@@ -218,7 +224,7 @@ class Products:
     def _prepare(
         self,
         rows: slice | NDArray[np.int64],
-        out: "torch.Tensor",
+        bits: NDArray[Any],
         norms: NDArray[np.float64],
         rests: NDArray[np.float64],
         *,
@@ -227,11 +233,11 @@ class Products:
         """Fill in one side of the product, the norms of its rounded points and of what was rounded off."""
         import torch
 
-        centred, d = self._centred, self._centred.points.shape[1]
+        centred, d, out = self._centred, self._centred.points.shape[1], self._tensor(bits)
         sign = -1.0 if query else 1.0
         if self._bfloat16:
-            bits = out.view(torch.int16).numpy()[:, :d].view(np.uint16)
-            loops().round_to_bfloat16(centred.points[rows], centred.center, sign * centred.scale, bits, norms, rests)
+            numbers, rounded = centred.points[rows], bits[:, :d].view(np.uint16)
+            loops().round_to_bfloat16(numbers, centred.center, sign * centred.scale, rounded, norms, rests)
         else:
             narrow = centred[rows].astype(np.float32)
             norms[:], rests[:] = np.linalg.norm(narrow.astype(np.float64), axis=1), 0
@@ -244,14 +250,19 @@ class Products:
             out[:, term] = left
             left = left - out[:, term].double()
 
-    def _buffer(self, shape: tuple[int, int]) -> "torch.Tensor":
-        """This thread's room for a product."""
+    def _tensor(self, bits: NDArray[Any]) -> "torch.Tensor":
+        """The numbers that these ints are the bits of, in the same memory."""
         import torch
 
-        room = getattr(self._buffers, "room", None)
-        if room is None or room.numel() < shape[0] * shape[1]:
-            room = self._buffers.room = torch.empty(QUERIES_AT_A_TIME * POINTS_AT_A_TIME, dtype=self._dtype)
-        return room[: shape[0] * shape[1]].view(shape)
+        return torch.from_numpy(bits).view(self._dtype)
+
+    def _space(self, name: str, shape: tuple[int, int], dtype: Any = None) -> NDArray[Any]:
+        """This thread's working space of that name, which the next one of the name overwrites."""
+        size, spaces = shape[0] * shape[1], self._spaces.__dict__
+        if name not in spaces or len(spaces[name]) < size:
+            spaces[name] = working_space((size,), dtype or self._ints)
+        space: NDArray[Any] = spaces[name][:size].reshape(shape)
+        return space
 
 
 def proposers(centred: Centred, k: int, each: Each | None) -> Iterator[Proposer]:

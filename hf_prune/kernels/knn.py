@@ -62,6 +62,7 @@ def nearest_neighbors(
                 neighbors[places], squared[places] = near, far
                 unsure_parts.append(places[~(far[:, -1] < found.left_out(far[:, -1]))])
             unsure = np.concatenate(unsure_parts)
+            del propose, found  # whose room the next one needs
         for part in tiles(len(unsure), max(1, WORKING_BYTES // (8 * len(points)))):
             _search_all(centred, rows, unsure[part], neighbors, squared, each)
     return neighbors, np.sqrt(squared)

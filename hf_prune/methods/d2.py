@@ -130,12 +130,7 @@ class D2(PoolMethod):
         k = min(self.k, len(pool) - 1)
         if k < 1 or not budget:  # nobody to send to, or nothing to choose
             return np.arange(budget), {}, {}
-        track = partial(tqdm, desc="Nearest neighbours", delay=2)
-        neighbors, distances, recall = find_neighbors(pool.embeddings, k, track, search=self.search)
-        union = union_graph(neighbors, distances)
-        graph = union if self.graph == "union" else directed_graph(neighbors, distances)
-        scale = _median_edge(union) if self.normalize else 1.0
-        graph = graph._replace(distances=graph.distances / scale)
+        graph, scale, recall = self._graph(pool, k)
         message, density = self.densities(graph, difficulty)
         if not np.abs(density).max() < LARGEST_DENSITY:
             raise ArgumentError("`scores`: so large that densities overflow; scale them down")
@@ -143,6 +138,17 @@ class D2(PoolMethod):
         evidence = {"message": message, "density": density} | picks._asdict()
         del evidence["order"]
         return picks.order, {"k": k, "distance_scale": scale} | searched(recall), evidence
+
+    def _graph(self, pool: Signals, k: int) -> tuple[Graph, float, float | None]:
+        """The graph with scaled distances, what they were divided by, and the recall of an approximate search."""
+        track = partial(tqdm, desc="Nearest neighbours", delay=2)
+        neighbors, distances, recall = find_neighbors(pool.embeddings, k, track, search=self.search)
+        union = union_graph(neighbors, distances)
+        # Every undirected edge is there twice, which leaves the median as it is.
+        scale = (float(np.median(union.distances)) or 1.0) if self.normalize else 1.0
+        graph = union if self.graph == "union" else directed_graph(neighbors, distances)
+        np.divide(graph.distances, scale, out=graph.distances)
+        return graph, scale, recall
 
     def densities(
         self, graph: Graph, difficulty: NDArray[np.float64]
@@ -159,9 +165,3 @@ class D2(PoolMethod):
 
     def _lengths(self, graph: Graph) -> NDArray[np.float64]:
         return graph.distances**2 if self.squared else graph.distances
-
-
-def _median_edge(union: Graph) -> float:
-    """Median length of the undirected edges, each counted once; 1 where it is 0."""
-    once = union.rows < union.neighbors
-    return float(np.median(union.distances[once])) or 1.0

@@ -2,13 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.arguments import whole_number
 from hf_prune.errors import ArgumentError
+from hf_prune.kernels.candidates import Centred
+from hf_prune.kernels.tiles import tiles
 from hf_prune.methods.base import ScoreMethod
 from hf_prune.signals import Signals
 
@@ -63,8 +65,11 @@ class Prototypicality(ScoreMethod):
     def score(self, signals: Signals) -> NDArray[np.float64]:
         import faiss
 
-        points, scale = _scaled(signals.embeddings)
-        n, d = points.shape
+        centred = Centred(signals.embeddings)
+        n, d = centred.points.shape
+        points, parts = np.empty((n, d), dtype=np.float32), tiles(n, ROWS_AT_A_TIME)
+        for rows in parts:
+            points[rows] = centred[rows]
         clusters = min(n, self.clusters or max(1, round(math.sqrt(n))))
         # faiss complains about few points a centroid, which is the user's to decide.
         kmeans = faiss.Kmeans(d, clusters, seed=self.seed, min_points_per_centroid=1)
@@ -72,23 +77,8 @@ class Prototypicality(ScoreMethod):
         assert kmeans.centroids is not None, "train sets them"
         nearest = kmeans.index.search(points, 1)[1][:, 0]
         distance = np.empty(n)
-        for start in range(0, n, ROWS_AT_A_TIME):
-            rows = slice(start, start + ROWS_AT_A_TIME)
+        for rows in parts:
             # Measured again: float32 loses the small distances between numbers of size 1.
             difference = points[rows].astype(np.float64) - kmeans.centroids[nearest[rows]]
-            distance[rows] = np.linalg.norm(difference, axis=1) / scale
+            distance[rows] = np.linalg.norm(difference, axis=1) / centred.scale
         return distance
-
-
-def _scaled(embeddings: NDArray[Any]) -> tuple[NDArray[np.float32], float]:
-    """(n, d) float32, centred and scaled by a power of two so that the largest number is about 1; and that scale."""
-    center = embeddings.mean(axis=0, dtype=np.float64)
-    parts = [slice(start, start + ROWS_AT_A_TIME) for start in range(0, len(embeddings), ROWS_AT_A_TIME)]
-    largest = max(float(np.abs(embeddings[rows] - center).max()) for rows in parts)
-    if not largest < 2.0**1000:
-        raise ArgumentError("`embeddings`: so large that distances overflow; scale them down")
-    scale = 2.0 ** min(1000, -math.floor(math.log2(largest))) if largest > 0 else 1.0
-    points = np.empty(embeddings.shape, dtype=np.float32)
-    for rows in parts:
-        points[rows] = (embeddings[rows] - center) * scale
-    return points, scale
