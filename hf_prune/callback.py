@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 EARLY, EARLIEST = 0.2, 3
 """Share of the planned epochs after which the early features are taken, and the epoch before which they never are.
 
-In its first epochs a network's features tell classes less well apart than its inputs do: with runs of 4 to 12 epochs on
-letter and satimage, wrong labels were found better by the third epoch's than by those of a fifth of the run.
+In its first epochs a network's features tell classes less well apart than its inputs do: with runs of 4 to 12 epochs
+on letter and satimage, wrong labels were found better by the third epoch's than by those of a fifth of the run.
 """
 
 

@@ -79,7 +79,7 @@ def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> NDArray[np.in
        thirds of the rows with one label. `most_suspect`.
 
     The embeddings are those that were passed as an array or column; else the run's early features, as
-    PruningTrainerCallback(features=True) records them at a fifth of the epochs (the third at the earliest); else, where
+    PruningTrainerCallback(features=True) records them at a fifth of the epochs, the third at the earliest; else, where
     these are not there for every row, its last ones, with a warning, and another where the run fits 99% of its rows or
     more.
 

@@ -20,8 +20,8 @@ from hf_prune.kernels.tiles import tiles
 if TYPE_CHECKING:
     import torch
 
-SPARE_CANDIDATES = 24
-"""Beyond k: so many that bfloat16 settles nearly every row."""
+SPARE_CANDIDATES, MANY_SPARE_CANDIDATES = 24, 128
+"""Beyond k: so many that bfloat16 settles nearly every row, and most of the others when they are looked at again."""
 
 ROWS_AT_A_TIME, QUERIES_AT_A_TIME, POINTS_AT_A_TIME = 16384, 1024, 8192
 """A search's rows, those of one matrix product, and the points of one: some 100 MB of working space for any n."""
@@ -139,11 +139,10 @@ class Products:
     Needs numba.
     """
 
-    def __init__(self, centred: Centred, k: int, each: Each, *, bfloat16: bool) -> None:
+    def __init__(self, centred: Centred, k: int, each: Each, *, bfloat16: bool, spare: int = SPARE_CANDIDATES) -> None:
         import torch
 
-        self._centred, self._each, self._bfloat16 = centred, each, bfloat16
-        self._wanted = k + SPARE_CANDIDATES
+        self._centred, self._each, self._bfloat16, self._wanted = centred, each, bfloat16, k + spare
         self._dtype = torch.bfloat16 if bfloat16 else torch.float32
         self._ints = np.int16 if bfloat16 else np.int32
         self._terms = 3 if bfloat16 else 1
@@ -242,13 +241,14 @@ class Products:
             narrow = centred[rows].astype(np.float32)
             norms[:], rests[:] = np.linalg.norm(narrow.astype(np.float64), axis=1), 0
             out[:, :d] = torch.from_numpy(sign * narrow)
+        extra = self._tensor(self._space("extra", (len(norms), self._width - d))).zero_()
+        own, ones = (0, self._terms) if query else (self._terms, 0)
+        extra[:, ones : ones + self._terms] = 1
         left = torch.from_numpy(norms**2 / 2)
-        own, ones = (d, d + self._terms) if query else (d + self._terms, d)
-        out[:, ones : ones + self._terms] = 1
-        out[:, d + 2 * self._terms :] = 0
         for term in range(own, own + self._terms):
-            out[:, term] = left
-            left = left - out[:, term].double()
+            extra[:, term] = left
+            left = left - extra[:, term].double()
+        out[:, d:] = extra
 
     def _tensor(self, bits: NDArray[Any]) -> "torch.Tensor":
         """The numbers that these ints are the bits of, in the same memory."""
@@ -280,6 +280,8 @@ def proposers(centred: Centred, k: int, each: Each | None) -> Iterator[Proposer]
 
         if has_bfloat16_units():
             yield Products(centred, k, each, bfloat16=True)
+            if len(centred.points) > k + MANY_SPARE_CANDIDATES:
+                yield Products(centred, k, each, bfloat16=True, spare=MANY_SPARE_CANDIDATES)
         if torch.get_float32_matmul_precision() == "highest":
             yield Products(centred, k, each, bfloat16=False)
         else:  # what torch calls float32 may be less then
