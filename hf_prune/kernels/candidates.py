@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 SPARE_CANDIDATES, MANY_SPARE_CANDIDATES = 24, 128
 """Beyond k: so many that bfloat16 settles nearly every row, and most of the others when they are looked at again."""
 
-ROWS_AT_A_TIME, QUERIES_AT_A_TIME, POINTS_AT_A_TIME = 16384, 1024, 8192
-"""A search's rows, those of one matrix product, and the points of one: some 100 MB of working space for any n."""
+ROWS_AT_A_TIME, QUERIES_AT_A_TIME, POINTS_AT_A_TIME = 32768, 1024, 8192
+"""A search's rows, those of one matrix product, and the points of one: some 150 MB of working space for any n."""
 
 WIDTH_UNIT = 32
 BFLOAT16_UNIT, FLOAT32_UNIT, FLOAT64_UNIT = 2.0**-8, 2.0**-24, 2.0**-53
@@ -260,7 +260,7 @@ class Products:
         """This thread's working space of that name, which the next one of the name overwrites."""
         size, spaces = shape[0] * shape[1], self._spaces.__dict__
         if name not in spaces or len(spaces[name]) < size:
-            spaces[name] = working_space((size,), dtype or self._ints)
+            spaces[name] = working_space(size, dtype or self._ints)
         space: NDArray[Any] = spaces[name][:size].reshape(shape)
         return space
 

@@ -40,7 +40,7 @@ def nearest_neighbors(
     Returns:
         (m, k) int64 rows and (m, k) float64 distances.
 
-    Cost: O(m n d) time; some 100 MB beside the result, and without numba one float32 copy of `points`.
+    Cost: O(m n d) time; some 150 MB beside the result, and without numba one float32 copy of `points`.
     """
     points = np.asarray(points)
     rows = np.arange(len(points)) if rows is None else rows
