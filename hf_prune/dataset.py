@@ -55,7 +55,8 @@ def prune(
         seed: for methods that draw at random, 0 to 2**64 - 1; the same seed keeps the same rows.
         quotas: "proportional", "equal" or a Quotas object: run the method inside each group, on its share of the
             budget.
-        by: the groups for quotas: a column's name or (n,) ints, strings or bools; the labels by default.
+        by: the groups for quotas: a column's name, a tuple of names, whose combinations are the groups, or (n,) ints,
+            strings or bools; the labels by default.
         label_column: by default the only ClassLabel column, else `label`, else `labels`.
         scores: (n,) difficulty of each row, higher = harder, or the name of a column of numbers.
         embeddings: (n, d) floats, a column's name, or the callback that recorded features; by default those in
@@ -63,7 +64,9 @@ def prune(
         dynamics: TrainingDynamics, the callback that recorded them, or the path of a saved file; of these rows, or
             of the first source of a chain.
         recalls: recall of each class on held-out data: a mapping, a sequence in class order,
-            `trainer.predict(validation)`, (predictions, references), or a list of these to average over seeds.
+            `trainer.predict(validation)` or (predictions, references), for groups that are no classes with those of
+            the validation rows, as in (trainer.predict(validation), validation["site"]), or a list of these to average
+            over seeds. DRoP with a schedule takes a function from a Dataset to these.
         options: the method's own, where it is given by name.
 
     Raises:

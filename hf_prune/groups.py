@@ -1,8 +1,8 @@
 """Rows sorted into groups: the classes of a label column, or any other grouping that quotas are given to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,27 @@ class Groups:
         order = np.argsort(self.codes, kind="stable")
         edges = np.searchsorted(self.codes[order], np.arange(len(self.values) + 1))
         return [order[start:stop] for start, stop in pairwise(edges)]
+
+
+def crossed(parts: Mapping[str, Groups]) -> Groups:
+    """One group for each combination of the parts' groups, those of the last part next to each other.
+
+    Args:
+        parts: by column the groups of the same rows.
+
+    >>> both = crossed({"label": encode("label", [0, 1, 1]), "site": encode("site", ["a", "b", "a"])})
+    >>> both.codes.tolist(), both.names[1], both.values[1]
+    ([0, 3, 2], 'label=0, site=b', (0, 'b'))
+    """
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    codes = np.ravel_multi_index(
+        [groups.codes for groups in parts.values()], [len(groups.values) for groups in parts.values()]
+    ).astype(np.int64)
+    values = tuple(product(*(groups.values for groups in parts.values())))
+    named = product(*(groups.names for groups in parts.values()))
+    names = tuple(", ".join(f"{column}={name}" for column, name in zip(parts, of, strict=True)) for of in named)
+    return Groups(codes, values, names, numbered=False)
 
 
 def encode(name: str, values: Any, class_names: Sequence[str] | None = None) -> Groups:

@@ -14,7 +14,7 @@ from hf_prune.arguments import did_you_mean
 from hf_prune.digest import array_digest
 from hf_prune.dynamics import TrainingDynamics, checked_dynamics
 from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError, MissingSignalError
-from hf_prune.groups import Groups, encode
+from hf_prune.groups import Groups, crossed, encode
 from hf_prune.selection import live_selection
 from hf_prune.signals import COLUMN, LAST_FEATURES, Signals, how_to_give
 
@@ -100,6 +100,11 @@ class Inputs:
             _check_column(self._dataset, "by", self._by)
             self._record["groups"] = {"column": self._by}
             return self._column_groups(self._by)
+        if isinstance(self._by, tuple) and self._by and all(isinstance(column, str) for column in self._by):
+            for column in self._by:
+                _check_column(self._dataset, "by", column)
+            self._record["groups"] = {"columns": list(self._by)}
+            return crossed({column: self._column_groups(column) for column in self._by})
         groups = replace(encode("by", self._by), numbered=False)
         self._check_length("by", len(groups.codes))
         self._record["groups"] = {"array": list(groups.names), "digest": array_digest(groups.codes)}
@@ -171,7 +176,9 @@ class Inputs:
 
     @cached_property
     def _recalls(self) -> Any:
-        return self._passed["recalls"]
+        """As it was passed; a function from a Dataset becomes one from positions in this one."""
+        given = self._passed["recalls"]
+        return (lambda rows: given(self._dataset.select(rows))) if callable(given) else given
 
     def _column_groups(self, column: str) -> Groups:
         feature = self._dataset.features[column]

@@ -5,16 +5,66 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_prune.comparison import FULL, Comparison, Spread, size_text
-from hf_prune.errors import MissingExtraError
+from hf_prune.errors import ArgumentError, MissingExtraError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from hf_prune.selection import Selection
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 """The palette of Okabe and Ito (2008), which colour-blind readers can tell apart; its yellow is too pale for lines."""
 
 MARKERS = "osD^vP"
 """One fewer than colours, so that a pair of the two comes back only after 42 methods."""
+
+
+NAMED_GROUPS = 30
+"""Up to so many groups have their names on the axis."""
+
+
+def plot_selection(selection: "Selection") -> "Figure":
+    """What each group kept: rows before and after on top, the kept share below, with the recall before if it is known.
+
+    Groups stand in their own order, and where recalls are known from the lowest to the highest.
+
+    Returns:
+        As plot_comparison.
+
+    Raises:
+        ArgumentError: the selection has no groups. MissingExtraError: matplotlib is not installed.
+
+    >>> from datasets import Dataset
+    >>> import hf_prune
+    >>> ds = Dataset.from_dict({"label": ["cat"] * 50 + ["dog"] * 50})
+    >>> selection = ds.prune("drop", keep=40, recalls={"cat": 0.9, "dog": 0.6}).selection
+    >>> [label.get_text() for label in selection.plot().axes[1].get_xticklabels()]
+    ['dog', 'cat']
+    """
+    table = selection.group_table()
+    if not table:
+        raise ArgumentError('this selection has no groups to show; prune with quotas=, as in quotas="proportional"')
+    if recalls := "recall" in table[0]:
+        table.sort(key=lambda row: row["recall"])
+    figure, places = _figure(figsize=(max(5.0, min(12.0, 1.5 + 0.4 * len(table))), 5.5)), np.arange(len(table))
+    rows, share = figure.subplots(2, 1, sharex=True)
+    rows.bar(places, [row["size"] for row in table], color="0.85", label="before")
+    rows.bar(places, [row["kept"] for row in table], color=COLOURS[0], label="kept")
+    rows.set_ylabel("rows")
+    share.bar(places, [100 * row["density"] for row in table], color=COLOURS[0], label="kept")
+    if recalls:
+        values = 100 * np.array([row["recall"] for row in table])
+        share.plot(places, values, color=COLOURS[3], marker="o", linestyle="none", label="recall before")
+    share.set(ylabel="%", ylim=(0, 105))
+    if len(table) <= NAMED_GROUPS:
+        share.set_xticks(places, [row["group"] for row in table], rotation=45, ha="right")
+    else:
+        share.set_xticks([])
+        share.set_xlabel(f"{len(table):,} groups")
+    for axes in (rows, share):
+        axes.legend(frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
 def plot_comparison(comparison: Comparison) -> "Figure":
@@ -34,12 +84,7 @@ def plot_comparison(comparison: Comparison) -> "Figure":
     >>> [axes.get_title() for axes in plot_comparison(Comparison(("cat", "dog"), tuple(results))).axes]
     ['Average', 'Worst class']
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError('plots need matplotlib: pip install "hf_prune[plots]"') from error
-
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    figure = _figure(figsize=(11, 4))
     average, worst = figure.subplots(1, 2)
     _draw(average, comparison, comparison.accuracy)
     _draw(worst, comparison, comparison.worst_class)
@@ -47,6 +92,14 @@ def plot_comparison(comparison: Comparison) -> "Figure":
     worst.set(title="Worst class", ylabel="lowest class recall in %")
     figure.legend(*average.get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return figure
+
+
+def _figure(figsize: tuple[float, float]) -> "Figure":
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError('plots need matplotlib: pip install "hf_prune[plots]"') from error
+    return Figure(figsize=figsize, layout="constrained")
 
 
 def _draw(axes: Any, comparison: Comparison, spread_of: Any) -> None:

@@ -1,5 +1,6 @@
 """How a budget is shared out between groups: each rule gives weights, `budget.seat_order` makes them whole numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,6 +12,11 @@ from hf_prune.config import Configurable, named, registered
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups
 from hf_prune.signals import Signals
+
+FEW = 10
+"""Rows of a group below which a model can hardly learn it, nor anyone measure how well it did."""
+NAMED = 10
+"""Groups that a warning lists before it says how many more there are."""
 
 
 class Quotas(Configurable):
@@ -42,6 +48,20 @@ class EqualQuotas(Quotas):
 
     def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
         return np.ones(len(groups.names)), {}
+
+
+def few_left(names: Sequence[str], sizes: NDArray[np.int64], kept: NDArray[np.int64]) -> list[str]:
+    """A warning if groups that had more rows keep fewer than FEW; else nothing."""
+    few = np.flatnonzero((kept < FEW) & (kept < sizes))
+    if not len(few):
+        return []
+    named = [f"{names[i]} ({kept[i]})" for i in few[:NAMED]]
+    return [f"fewer than {FEW} rows are kept of {listed(named, len(few))}: hardly enough to learn from"]
+
+
+def listed(names: list[str], count: int) -> str:
+    """The first of `count` names, and how many more there are."""
+    return ", ".join(names[:NAMED]) + (f" and {count - NAMED} more" if count > NAMED else "")
 
 
 def checked_quotas(value: Any) -> Quotas:

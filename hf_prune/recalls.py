@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,10 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from hf_prune.arguments import did_you_mean
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups
+from hf_prune.intervals import clopper_pearson
 
 _WANTED = (
     "`recalls`: wanted a mapping from class to recall, a sequence in class order, the output of "
-    "trainer.predict(validation), a tuple (predictions, references), or a list of these to average over seeds"
+    "trainer.predict(validation), a tuple (predictions, references), either of these two with the groups of the "
+    "validation rows, or a list of these to average over seeds"
 )
 
 
@@ -24,10 +26,12 @@ class Recalls:
     Attributes:
         values: (groups,) float64 in [0, 1].
         support: (groups,) float64 held-out examples of each group; None where bare recalls were given.
+        pooled: (groups,) bool, True where no example was held out and the recall of all together stands in.
     """
 
     values: NDArray[np.float64]
     support: NDArray[np.float64] | None = None
+    pooled: NDArray[np.bool_] | None = None
 
     def smoothed(self, prior: tuple[float, float]) -> NDArray[np.float64]:
         """Posterior mean under a Beta(prior) where the counts are known; bare recalls are taken as exact."""
@@ -35,7 +39,15 @@ class Recalls:
             return self.values
         right, wrong = prior
         total = self.support + right + wrong
-        return np.divide(self.values * self.support + right, total, out=self.values.copy(), where=total > 0)
+        return np.divide(
+            self.values * self.support + right, total, out=self.values.copy(), where=(self.support > 0) & (total > 0)
+        )
+
+    def intervals(self) -> NDArray[np.float64] | None:
+        """(groups, 2) 95% Clopper-Pearson interval of each recall; None where the counts are not known."""
+        if self.support is None:
+            return None
+        return clopper_pearson(np.where(self.support > 0, self.values, 0) * self.support, self.support)
 
 
 def count_recalls(
@@ -68,8 +80,12 @@ def count_recalls(
     return Recalls(np.divide(right, support, out=np.full(classes, np.nan), where=support > 0), support)
 
 
-def read_recalls(value: Any, groups: Groups) -> Recalls:
+def read_recalls(value: Any, groups: Groups, *, missing: Literal["error", "pooled"] = "error") -> Recalls:
     """`recalls=` as users pass it, in the order of `groups`.
+
+    Args:
+        missing: what becomes of a group of the dataset without a recall (none was given, or NaN): an error, or it has
+            that of all groups together.
 
     Raises:
         ArgumentError: a recall outside [0, 1] or NaN, an unknown class, or a class of the dataset without a recall;
@@ -77,32 +93,41 @@ def read_recalls(value: Any, groups: Groups) -> Recalls:
         ArgumentTypeError: none of the shapes that are understood.
     """
     if isinstance(value, list) and value and not np.isscalar(value[0]):
-        return _mean([read_recalls(one, groups) for one in value])
+        return _mean([read_recalls(one, groups, missing=missing) for one in value])
     recalls = _read_one(value, groups)
-    present = groups.sizes > 0
-    for name, recall, needed in zip(groups.names, recalls.values, present, strict=True):
-        if needed and np.isnan(recall):
-            raise ArgumentError(
-                f"`recalls`: none for class {name!r}; the validation data must hold every class to prune"
-            )
+    unknown = np.isnan(recalls.values)
+    lacking = unknown & (groups.sizes > 0)
+    for name, recall in zip(groups.names, recalls.values, strict=True):
         if not np.isnan(recall) and not 0 <= recall <= 1:
             raise ArgumentError(f"`recalls`: class {name!r} has {recall}; wanted a number in [0, 1]")
+    if lacking.any() and (missing == "error" or unknown.all()):
+        raise ArgumentError(
+            f"`recalls`: none for class {groups.names[np.argmax(lacking)]!r} ({lacking.sum()} without one); "
+            'the validation data must hold every class to prune, or pass missing="pooled"'
+        )
     # A class that no row has needs no recall; 1 gives it the weight 0.
-    return Recalls(np.where(np.isnan(recalls.values), 1.0, recalls.values), recalls.support)
+    values = np.where(unknown, 1.0, recalls.values)
+    if lacking.any():
+        values[lacking] = np.average(recalls.values[~unknown], weights=_support_of(recalls, ~unknown))
+    return Recalls(values, recalls.support, lacking)
+
+
+def _support_of(recalls: Recalls, groups: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    return None if recalls.support is None else recalls.support[groups]
 
 
 def _read_one(value: Any, groups: Groups) -> Recalls:
     if isinstance(value, Mapping):
         return Recalls(_from_mapping(value, groups))
-    if hasattr(value, "predictions") and hasattr(value, "label_ids"):
-        predictions = value.predictions
-        if isinstance(predictions, tuple) and predictions:  # a model that returns more than its logits
-            predictions = predictions[0]
-        if value.label_ids is None:
-            raise ArgumentError("`recalls`: these predictions have no label_ids; predict on data with labels")
-        return _counted(predictions, value.label_ids, groups)
-    if isinstance(value, tuple) and len(value) == 2 and _array("recalls", value[0]).ndim >= 1:
-        return _counted(value[0], value[1], groups)
+    if _is_output(value):
+        return _counted(*_of_output(value), groups)
+    if isinstance(value, tuple) and len(value) == 2 and _is_output(value[0]):
+        return _by_group(*_of_output(value[0]), value[1], groups)
+    if isinstance(value, tuple) and len(value) in (2, 3) and _array("recalls", value[0]).ndim >= 1:
+        predictions, references, *of_rows = value
+        if of_rows:
+            return _by_group(predictions, references, of_rows[0], groups)
+        return _counted(predictions, references, groups)
     if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
         values = _array("recalls", value)
         if values.dtype.kind not in "fiu" or values.shape != (len(groups.names),):
@@ -112,6 +137,49 @@ def _read_one(value: Any, groups: Groups) -> Recalls:
             )
         return Recalls(values.astype(np.float64))
     raise ArgumentTypeError(f"{_WANTED}; got {type(value).__name__}")
+
+
+def _is_output(value: Any) -> bool:
+    """Whether it is what `Trainer.predict` returns."""
+    return hasattr(value, "predictions") and hasattr(value, "label_ids")
+
+
+def _of_output(output: Any) -> tuple[Any, Any]:
+    """Its predictions and references."""
+    predictions = output.predictions
+    if isinstance(predictions, tuple) and predictions:  # a model that returns more than its logits
+        predictions = predictions[0]
+    if output.label_ids is None:
+        raise ArgumentError("`recalls`: these predictions have no label_ids; predict on data with labels")
+    return predictions, output.label_ids
+
+
+def _by_group(predictions: Any, references: Any, of_rows: Any, groups: Groups) -> Recalls:
+    """Accuracy in each group of held-out rows, whose classes may be numbered in any way.
+
+    Args:
+        of_rows: (m,) values or names of the groups that the rows are in; tuples where columns are combined.
+    """
+    predicted, true = _array("recalls", predictions), _array("recalls", references)
+    if predicted.ndim == true.ndim + 1:
+        if not np.isfinite(predicted).all():
+            raise ArgumentError("`recalls`: predictions hold NaN or infinite logits")
+        predicted = predicted.argmax(axis=-1)
+    named = of_rows.tolist() if isinstance(of_rows, np.ndarray) else list(of_rows)
+    if predicted.shape != true.shape or true.ndim != 1 or len(true) != len(named) or not named:
+        raise ArgumentError(
+            "`recalls`: wanted predictions of shape (m,) or (m, classes), and references and groups of shape (m,), "
+            f"m >= 1; got {predicted.shape}, {true.shape} and {len(named)} groups"
+        )
+    position = _positions(groups)
+    codes = np.empty(len(named), dtype=np.int64)
+    for row, key in enumerate(named):
+        codes[row] = position.get(tuple(key) if isinstance(key, list) else key, -1)
+        if codes[row] < 0:
+            raise ArgumentError(f"`recalls`: row {row} is of {_unknown(key, groups)}")
+    support = np.bincount(codes, minlength=len(groups.names)).astype(np.float64)
+    right = np.bincount(codes[predicted == true], minlength=len(groups.names))
+    return Recalls(np.divide(right, support, out=np.full(len(support), np.nan), where=support > 0), support)
 
 
 def _counted(predictions: Any, references: Any, groups: Groups) -> Recalls:
@@ -133,12 +201,11 @@ def _array(argument: str, value: Any) -> NDArray[Any]:
 
 
 def _from_mapping(given: Mapping[Any, Any], groups: Groups) -> NDArray[np.float64]:
-    position = {name: i for i, name in enumerate(groups.names)} | {key: i for i, key in enumerate(groups.values)}
+    position = _positions(groups)
     values = np.full(len(groups.names), np.nan)
     for key, recall in given.items():
         if key not in position:
-            hint = did_you_mean(str(key), groups.names)
-            raise ArgumentError(f"`recalls`: unknown class {key!r}.{hint} Classes: {list(groups.names[:20])}")
+            raise ArgumentError(f"`recalls`: {_unknown(key, groups)}")
         if not np.isnan(values[position[key]]):
             raise ArgumentError(f"`recalls`: class {groups.names[position[key]]!r} is named twice, once as {key!r}")
         try:
@@ -148,8 +215,18 @@ def _from_mapping(given: Mapping[Any, Any], groups: Groups) -> NDArray[np.float6
     return values
 
 
+def _positions(groups: Groups) -> dict[Any, int]:
+    """By name and by value."""
+    return {name: i for i, name in enumerate(groups.names)} | {key: i for i, key in enumerate(groups.values)}
+
+
+def _unknown(key: Any, groups: Groups) -> str:
+    return f"unknown class {key!r}.{did_you_mean(str(key), groups.names)} Classes: {list(groups.names[:20])}"
+
+
 def _mean(several: list[Recalls]) -> Recalls:
     values = np.mean([one.values for one in several], axis=0)
+    pooled = np.any([one.pooled for one in several if one.pooled is not None], axis=0)
     if any(one.support is None for one in several):
-        return Recalls(values)
-    return Recalls(values, np.mean([one.support for one in several if one.support is not None], axis=0))
+        return Recalls(values, pooled=pooled)
+    return Recalls(values, np.mean([one.support for one in several if one.support is not None], axis=0), pooled)

@@ -1,22 +1,25 @@
 """The record of a pruning: which rows are kept, by what, from which data; it can be saved, checked and repeated."""
 
 import os
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pyarrow as pa
 from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_prune.budget import plain_keep, resolve_keep
-from hf_prune.cutoff import describe_cutoff
 from hf_prune.errors import ArgumentError, ArgumentTypeError
-from hf_prune.evidence import Evidence, from_columns, put, to_columns
+from hf_prune.evidence import Evidence, put
 from hf_prune.explain import explain
 from hf_prune.groups import Groups
 from hf_prune.provenance import RECIPE, Source, Step
 from hf_prune.records import read_record, write_record
+from hf_prune.selection_record import from_record, to_record
+from hf_prune.summary import group_table, summary
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ATTRIBUTE = "_hf_prune_selection"
 """Where a pruned Dataset carries its selection."""
@@ -150,35 +153,27 @@ class Selection:
 
     def recipe(self) -> str:
         """One line: what was done, first step first."""
-        return "; ".join(self._history())
+        return "; ".join(self.history())
 
-    def _history(self) -> list[str]:
+    def history(self) -> list[str]:
+        """One line for each step, after what the source itself was derived by."""
         before = self.source.origin.get("derived") if self.source else None
         return [*([before] if before else []), *map(str, self.steps)]
 
     def group_table(self) -> list[dict[str, Any]]:
-        """For each group its name, the rows that the last step saw, the kept ones, their share (NaN without rows)."""
-        if self.groups is None:
-            return []
-        kept = self.groups.take(self.indices).sizes
-        return [
-            {"group": name, "size": int(size), "kept": int(count), "density": count / size if size else float("nan")}
-            for name, size, count in zip(self.groups.names, self.groups.sizes, kept, strict=True)
-        ]
+        """For each group its name, the rows that the last step saw, the kept ones, their share (NaN without rows), and
+        where quotas were made from recalls the "recall" before pruning."""
+        return group_table(self)
 
     def summary(self) -> str:
-        """A few lines to read: every step, and for quotas what each group kept."""
-        lines = [f"{len(self):,} of {self.n:,} rows kept ({len(self) / self.n:.1%})"]
-        lines += [f"  {step}" for step in self._history()]
-        lines += describe_cutoff(self.details)
-        if table := self.group_table():
-            width = max(5, *(len(row["group"]) for row in table))
-            lines.append(f"  {'group':<{width}}  {'rows':>9}  {'kept':>9}  density")
-            for row in table:
-                lines.append(
-                    f"  {row['group']:<{width}}  {row['size']:>9,}  {row['kept']:>9,}  {row['density']:>7.3f}"
-                )
-        return "\n".join(lines)
+        """A few lines to read: every step, and for quotas what each group kept and its recall before."""
+        return summary(self)
+
+    def plot(self) -> "Figure":
+        """A picture of what each group kept; see hf_prune.plots.plot_selection."""
+        from hf_prune.plots import plot_selection
+
+        return plot_selection(self)
 
     def explain(self, i: int) -> str:
         """A few lines to read: why the row at position `i` of the source was kept or dropped.
@@ -211,26 +206,7 @@ class Selection:
         Raises:
             ArgumentError: something else is at `path`.
         """
-        groups, source = self.groups, self.source
-        header = {
-            "rows": self.n,
-            "kept": len(self),
-            "at_least": self.at_least,
-            "groups": None if groups is None else {"values": groups.values, "names": groups.names},
-            "steps": [asdict(step) for step in self.steps],
-            "source": None if source is None else {"origin": source.origin, "digests": source.digests},
-        }
-        kept = np.zeros(self.n, dtype=bool)
-        kept[self.indices] = True
-        columns: dict[str, Any] = {"kept": kept, "score": self.scores}
-        if self.rank is not None:
-            rank = np.zeros(self.n, dtype=np.int64)
-            rank[self.indices] = self.rank
-            columns["rank"] = pa.array(rank, mask=~kept)
-        if groups is not None:
-            columns["group"] = groups.codes
-        columns |= to_columns(self.evidence)
-        write_record(path, header, pa.table(columns))
+        write_record(path, *to_record(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -241,53 +217,11 @@ class Selection:
         """
         header, table = read_record(path)
         try:
-            return cls._from_record(header, table)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            loaded = cls(**from_record(header, table))
+            loaded.summary()  # reads what no other check does
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise ArgumentError(f"`path`: the selection in {os.fspath(path)!r} is damaged: {error}") from error
-
-    @classmethod
-    def _from_record(cls, header: dict[str, Any], table: pa.Table) -> Self:
-        n = table.num_rows
-        kept = np.asarray(table.column("kept"))
-        indices = np.flatnonzero(kept).astype(np.int64)
-        _require(n == header["rows"], f"{n} rows in the table, {header['rows']} in the header")
-        _require(
-            len(indices) == header["kept"], f"{len(indices)} kept rows in the table, {header['kept']} in the header"
-        )
-        rank = groups = None
-        if "rank" in table.column_names:
-            rank = np.asarray(table.column("rank").drop_null(), dtype=np.int64)
-            _require(np.array_equal(np.sort(rank), np.arange(len(indices))), "the ranks are no order of the kept rows")
-        if header["groups"] is not None:
-            codes = np.asarray(table.column("group"), dtype=np.int64)
-            groups = Groups(codes, tuple(header["groups"]["values"]), tuple(header["groups"]["names"]))
-            _require(len(groups.values) == len(groups.names), "as many group names as values are wanted")
-            _require(n == 0 or (codes.min() >= -1 and codes.max() < len(groups.names)), "rows of unknown groups")
-            _require(all(isinstance(name, str) for name in groups.names), "group names must be text")
-        steps = tuple(Step(**step) for step in header["steps"])
-        for step in steps:
-            str(step)  # a method that can be described
-            describe_cutoff(step.details)
-            _require(step.n >= len(indices), f"a step that saw {step.n} rows")
-        if (source := header["source"]) is not None:
-            source = Source(n, source["origin"], digests=dict(source["digests"]))
-        return cls(
-            indices=indices,
-            n=n,
-            scores=np.asarray(table.column("score"), dtype=np.float64),
-            rank=rank,
-            groups=groups,
-            at_least=int(header["at_least"]),
-            details=steps[-1].details if steps else {},
-            steps=steps,
-            source=source,
-            evidence=from_columns(table),
-        )
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise ValueError(otherwise)
+        return loaded
 
 
 def live_selection(dataset: Dataset) -> Selection | None:

@@ -1,6 +1,6 @@
 """What a method may read of a dataset: row-aligned arrays, the same for all rows or one class of them."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hf_prune.dynamics import TrainingDynamics
 from hf_prune.errors import MissingSignalError
-from hf_prune.groups import Groups
+from hf_prune.groups import Groups, crossed
 
 HOW_TO_GIVE = {
     "labels": "pass label_column= with the name of a column of ints, strings or bools",
@@ -105,9 +105,11 @@ class Signals:
     def labels(self) -> Groups:
         return self._groups("labels")
 
-    def groups(self, column: str | None = None) -> Groups:
-        """The grouping column of that name, or without one that of `by=`, by default the labels."""
-        return self._groups("groups" if column is None else COLUMN + column)
+    def groups(self, columns: Sequence[str] | None = None) -> Groups:
+        """The combinations of these columns' groups, or without them the groups of `by=`, by default the labels."""
+        if columns is None:
+            return self._groups("groups")
+        return crossed({column: self._groups(COLUMN + column) for column in columns})
 
     def shared(self, key: Hashable, compute: Callable[["Signals"], NDArray[Any]]) -> NDArray[Any]:
         """One value a row, computed once over the whole dataset whichever pools ask for it, cut to these rows.

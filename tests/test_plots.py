@@ -2,10 +2,11 @@ import sys
 
 import numpy as np
 import pytest
+from datasets import Dataset
 
 import hf_prune
 from hf_prune.comparison import FULL, Comparison, Result
-from hf_prune.plots import plot_comparison
+from hf_prune.plots import plot_comparison, plot_selection
 
 
 def comparison(methods=("random", "D2"), seeds=(0, 1)):
@@ -83,3 +84,24 @@ def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(hf_prune.MissingExtraError, match=r'pip install "hf_prune\[plots\]"'):
         plot_comparison(comparison())
+
+
+def test_a_selection_shows_what_each_group_kept(tmp_path):
+    dataset = Dataset.from_dict({"label": ["cat"] * 50 + ["dog"] * 30})
+    selection = dataset.prune("drop", keep=40, recalls={"cat": 0.9, "dog": 0.6}).selection
+    figure = selection.plot()
+    rows, share = figure.axes
+    before, after = rows.containers
+    assert [bar.get_height() for bar in before] == [30, 50]  # the lowest recall first
+    assert [bar.get_height() for bar in after] == [selection.group_table()[i]["kept"] for i in (1, 0)]
+    (line,) = share.lines
+    assert line.get_ydata().tolist() == pytest.approx([60, 90])
+    figure.savefig(tmp_path / "selection.png")
+
+
+def test_many_groups_have_no_names_and_none_are_an_error():
+    dataset = Dataset.from_dict({"label": list(range(40)) * 2})
+    share = plot_selection(dataset.prune("random", keep=0.5, quotas="equal").selection).axes[1]
+    assert share.get_xlabel() == "40 groups"
+    with pytest.raises(hf_prune.ArgumentError, match="this selection has no groups to show; prune with quotas="):
+        plot_selection(dataset.prune("random", keep=0.5).selection)

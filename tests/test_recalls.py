@@ -1,10 +1,12 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from hf_prune.errors import ArgumentError, ArgumentTypeError
-from hf_prune.groups import encode
+from hf_prune.groups import crossed, encode
+from hf_prune.intervals import clopper_pearson
 from hf_prune.recalls import Recalls, count_recalls, read_recalls
 
 PETS = encode("label", [0, 1, 0, 1], ["cat", "dog"])
@@ -64,11 +66,73 @@ def test_an_empty_class_of_the_dataset_needs_no_recall():
     assert read_recalls({"cat": 0.5, "emu": 0.25}, groups).values.tolist() == [0.5, 1.0, 0.25]
 
 
+SITES = replace(encode("site", ["a", "b", "a"]), numbered=False)
+BOTH = crossed({"label": PETS, "site": encode("site", ["a", "b", "b", "a"])})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (predicted([0, 1, 1], [0, 0, 1]), ["a", "b", "b"]),
+        ([0, 1, 1], [0, 0, 1], np.array(["a", "b", "b"])),
+        (np.array([[2.0, 0], [0, 1], [0, 1]]), np.array([0, 0, 1]), ["a", "b", "b"]),
+        (["cat", "dog", "dog"], ["cat", "cat", "dog"], ["a", "b", "b"]),
+    ],
+)
+def test_recalls_of_groups_that_are_no_classes(given):
+    found = read_recalls(given, SITES)
+    assert found.values.tolist() == [1, 0.5]
+    assert found.support.tolist() == [1, 2]
+
+
+def test_recalls_of_combined_columns():
+    by_value = read_recalls((predicted([0, 1, 1, 1], [0, 0, 1, 1]), [(0, "a"), (0, "b"), (1, "a"), [1, "b"]]), BOTH)
+    assert by_value.values.tolist() == [1, 0, 1, 1]
+    assert read_recalls(
+        {(0, "a"): 0.5, (0, "b"): 0.1, "label=dog, site=a": 0.2, (1, "b"): 0.3}, BOTH
+    ).values.tolist() == [
+        0.5,
+        0.1,
+        0.2,
+        0.3,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((predicted([0, 1], [0, 1]), ["a", "c"]), "row 1 is of unknown class 'c'"),
+        ((predicted([0, 1], [0, 1]), ["a"]), "got .* and 1 groups"),
+        ((predicted([0, 1], [0, 1]), ["a", "a"]), "none for class 'b' .*pass missing=\"pooled\""),
+        ((np.full((2, 2), np.nan), [0, 1], ["a", "b"]), "NaN or infinite logits"),
+    ],
+)
+def test_bad_recalls_of_groups(given, message):
+    with pytest.raises(ArgumentError, match=f"`recalls`: .*{message}"):
+        read_recalls(given, SITES)
+
+
+def test_a_class_without_a_recall_can_have_that_of_all():
+    found = read_recalls(predicted([0, 1, 0, 0], [0, 0, 0, 0]), PETS, missing="pooled")
+    assert found.values.tolist() == [0.75, 0.75]
+    assert found.pooled.tolist() == [False, True]
+    np.testing.assert_allclose(found.smoothed((1, 1)), [4 / 6, 0.75])  # not the prior's mean
+    assert read_recalls({"cat": 0.5}, PETS, missing="pooled").values.tolist() == [0.5, 0.5]
+    with pytest.raises(ArgumentError, match=r"`recalls`: none for class 'cat' \(2 without one\)"):
+        read_recalls({}, PETS, missing="pooled")
+
+
+def test_intervals_are_those_of_the_counts():
+    assert read_recalls({"cat": 0.5, "dog": 0.5}, PETS).intervals() is None
+    found = read_recalls(predicted([0, 1, 1], [0, 0, 1]), PETS).intervals()
+    np.testing.assert_allclose(found, clopper_pearson([1, 1], [2, 1]))
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"cat": 0.5}, "none for class 'dog'"),
-        (predicted([0, 0], [0, 0]), "none for class 'dog'; the validation data must hold every class"),
+        (predicted([0, 0], [0, 0]), "none for class 'dog' .*the validation data must hold every class"),
         ({"cat": 0.5, "dgo": 0.5}, r"unknown class 'dgo'. Did you mean 'dog'\?"),
         ({"cat": 0.5, "dog": 0.5, 0: 0.6}, "class 'cat' is named twice, once as 0"),
         ({"cat": 0.5, "dog": 1.2}, r"class 'dog' has 1.2; wanted a number in \[0, 1\]"),
@@ -100,7 +164,6 @@ def test_bad_recalls(given, message):
         {"cat": 10**400, "dog": 0.5},
         object(),
         ([0, [1, 1]], [0, 1]),
-        ([0.1, 0.2], [0.3], [0.4]),
     ],
 )
 def test_types_that_are_refused(given):

@@ -1,5 +1,6 @@
 """Any method, run inside each class on that class's quota."""
 
+import logging
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -11,9 +12,11 @@ from hf_prune.budget import seat_order
 from hf_prune.errors import ArgumentTypeError
 from hf_prune.evidence import Evidence, put
 from hf_prune.methods.base import Method
-from hf_prune.quotas import ProportionalQuotas, Quotas, checked_quotas
+from hf_prune.quotas import ProportionalQuotas, Quotas, checked_quotas, few_left
 from hf_prune.selection import Selection
 from hf_prune.signals import COLUMN, Signals
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class PerClass(Method):
     Args:
         within: the method that chooses inside a class.
         quotas: "proportional", "equal", or a Quotas object such as DRoPQuotas().
-        by: name of the column to group by; None means `by=` of `prune`, or else the label column.
+        by: name of the column to group by, or a tuple of names, whose combinations are the groups; None means `by=` of
+            `prune`, or else the label column.
 
     Cost: that of `within` on each class, and O(n log n).
 
@@ -43,24 +47,37 @@ class PerClass(Method):
 
     within: Method
     quotas: Quotas = field(default_factory=ProportionalQuotas)
-    by: str | None = None
+    by: str | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         instance_of("within", self.within, Method, "hf_prune.Random()")
         object.__setattr__(self, "quotas", checked_quotas(self.quotas))
-        if not isinstance(self.by, str | None):
-            raise ArgumentTypeError("`by`: PerClass takes the name of a column; pass an array as prune(..., by=array)")
+        if isinstance(self.by, list):  # as a tuple comes back from JSON
+            object.__setattr__(self, "by", tuple(self.by))
+        if self.by is not None and not (self._columns and all(isinstance(column, str) for column in self._columns)):
+            raise ArgumentTypeError(
+                "`by`: PerClass takes the name of a column, or a tuple of names; pass an array as prune(..., by=array)"
+            )
+
+    @property
+    def _columns(self) -> tuple[str, ...] | None:
+        if self.by is None or isinstance(self.by, tuple):
+            return self.by
+        return (self.by,)
 
     @property
     def needs(self) -> frozenset[str]:
-        return super().needs | {"groups" if self.by is None else COLUMN + self.by}
+        return super().needs | ({"groups"} if self._columns is None else {COLUMN + column for column in self._columns})
 
     def select(self, signals: Signals, budget: int, seed: int) -> Selection:
-        groups = signals.groups(self.by)
+        groups = signals.groups(self._columns)
         weights, details = self.quotas.weigh(groups, signals)
         at_least = self.quotas.min_per_class
         places = seat_order(weights, groups.sizes, budget, at_least=at_least)
         quotas = np.bincount(places, minlength=len(groups.names))
+
+        for warning in few_left(groups.names, groups.sizes, quotas):
+            logger.warning("per_class: %s", warning)
 
         order = np.empty(budget, dtype=np.int64)
         # The places of a class, in the order in which it is given them.

@@ -1,13 +1,16 @@
-"""What the metrics share: per-class recalls from class ids."""
+"""What the metrics share: recalls of classes, or accuracies of groups, from class ids."""
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import datasets
 import evaluate
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_prune.arguments import real_number, whole_number
 from hf_prune.errors import ArgumentError
+from hf_prune.intervals import worst_class_interval
 from hf_prune.recalls import count_recalls
 
 _INPUTS = """
@@ -17,6 +20,20 @@ Args:
     labels: the class ids to look at; by default those that occur in the references. A class without references is
         never counted as recall 0: by default it is left out, named in labels= it is an error.
 """
+
+
+class Found(NamedTuple):
+    """Per class that is looked at.
+
+    Attributes:
+        ids: (classes,) int64.
+        recalls: (classes,) float64 in [0, 1].
+        support: (classes,) float64 references of each, at least 1.
+    """
+
+    ids: NDArray[np.int64]
+    recalls: NDArray[np.float64]
+    support: NDArray[np.float64]
 
 
 class RecallMetric(evaluate.Metric):  # type: ignore[misc]
@@ -34,22 +51,66 @@ class RecallMetric(evaluate.Metric):  # type: ignore[misc]
             ),
         )
 
-    def _recalls(
-        self, predictions: Sequence[int], references: Sequence[int], labels: Sequence[int] | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The classes looked at, (classes,) ids, and their recalls, (classes,) in [0, 1]."""
+    def _recalls(self, predictions: Sequence[int], references: Sequence[int], labels: Sequence[int] | None) -> Found:
+        """Those of the classes that are looked at."""
         if not len(references):
             raise ArgumentError("`references`: wanted at least one, got none")
         found, codes = np.unique(np.concatenate([references, predictions]).astype(np.int64), return_inverse=True)
         true, predicted = np.split(codes, [len(references)])
-        recalls = count_recalls(predicted, true, len(found)).values
+        counted = count_recalls(predicted, true, len(found))
+        assert counted.support is not None, "counted recalls know their counts"
         if labels is None:
-            known = ~np.isnan(recalls)
-            return found[known], recalls[known]
-        if not len(labels):
-            raise ArgumentError("`labels`: wanted at least one class id, got none")
-        recall_of = dict(zip(found.tolist(), recalls.tolist(), strict=True))
-        for label in labels:
-            if np.isnan(recall_of.get(int(label), np.nan)):
-                raise ArgumentError(f"`labels`: class {label} has no references; leave it out of labels=")
-        return np.array(labels, dtype=np.int64), np.array([recall_of[int(label)] for label in labels])
+            looked_at = np.flatnonzero(counted.support > 0)
+        else:
+            looked_at = _places(labels, found, counted.support, "labels", "class")
+        return Found(found[looked_at], counted.values[looked_at], counted.support[looked_at])
+
+
+def accuracies(
+    predictions: Sequence[int], references: Sequence[int], groups: Sequence[int], wanted: Sequence[int] | None
+) -> Found:
+    """The same for groups of rows, by (m,) group ids; `wanted` are those to look at."""
+    if len(groups) != len(references) or not len(references):
+        raise ArgumentError(f"`groups`: wanted one id for each of {len(references)} references, got {len(groups)}")
+    found, codes = np.unique(np.asarray(groups, dtype=np.int64), return_inverse=True)
+    support = np.bincount(codes).astype(np.float64)
+    right = np.bincount(codes, weights=np.equal(predictions, references))
+    looked_at = np.arange(len(found)) if wanted is None else _places(wanted, found, support, "labels", "group")
+    return Found(found[looked_at], (right / support)[looked_at], support[looked_at])
+
+
+def report(found: Found, kind: str, k: int | None, confidence: float) -> dict[str, Any]:
+    """What the metrics of the worst say: the lowest recall, who has it, an interval, and the mean of the k lowest.
+
+    Args:
+        kind: "class" or "group".
+
+    Raises:
+        ArgumentError: k below 1 or above the number of classes, confidence outside (0, 1).
+    """
+    if not 0 < real_number("confidence", confidence) < 1:
+        raise ArgumentError(f"`confidence`: wanted a number between 0 and 1, as in confidence=0.95, got {confidence}")
+    lowest = found.recalls.argmin()
+    result: dict[str, Any] = {
+        f"worst_{kind}_accuracy": float(found.recalls[lowest]),
+        f"worst_{kind}": int(found.ids[lowest]),
+        "interval": list(worst_class_interval(found.recalls * found.support, found.support, confidence)),
+    }
+    if k is None:
+        return result
+    if whole_number("k", k, at_least=1) > len(found.recalls):
+        raise ArgumentError(f"`k`: wanted at most the {len(found.recalls)} that are looked at, got {k}")
+    return result | {f"mean_of_{k}_worst": float(np.sort(found.recalls)[:k].mean())}
+
+
+def _places(
+    wanted: Sequence[int], found: NDArray[np.int64], support: NDArray[np.float64], argument: str, kind: str
+) -> NDArray[np.int64]:
+    """Where in `found` each of `wanted` is."""
+    if not len(wanted):
+        raise ArgumentError(f"`{argument}`: wanted at least one {kind} id, got none")
+    place = {int(found[i]): i for i in np.flatnonzero(support > 0)}
+    for one in wanted:
+        if int(one) not in place:
+            raise ArgumentError(f"`{argument}`: {kind} {one} has no references; leave it out of {argument}=")
+    return np.array([place[int(one)] for one in wanted])

@@ -17,5 +17,5 @@ class RecallGap(RecallMetric):
     def _compute(
         self, predictions: Sequence[int], references: Sequence[int], labels: Sequence[int] | None = None
     ) -> dict[str, float]:
-        _, recalls = self._recalls(predictions, references, labels)
+        recalls = self._recalls(predictions, references, labels).recalls
         return {"recall_gap": float(recalls.max() - recalls.min())}

@@ -1,25 +1,37 @@
 """The recall of the class that fares worst."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from hf_prune.metrics.base import RecallMetric
+from hf_prune.intervals import CONFIDENCE
+from hf_prune.metrics.base import RecallMetric, report
 
 
 class WorstClassAccuracy(RecallMetric):
     """The lowest recall of any class, in [0, 1], and the class that has it, the first of equals.
 
-    As the minimum of noisy recalls it is biased low where classes have few references.
+    As the minimum of noisy recalls it is biased low where classes have few references. The interval holds the lowest
+    true recall with 95% probability or more: a Clopper-Pearson interval for each class with Bonferroni's correction.
+
+    `compute(..., k=3)` adds the mean of the 3 lowest recalls, `compute(..., confidence=0.9)` has another interval.
 
     >>> metric = WorstClassAccuracy()
-    >>> metric.compute(predictions=[0, 1, 1, 0], references=[0, 0, 1, 1])
-    {'worst_class_accuracy': 0.5, 'worst_class': 0}
+    >>> metric.compute(predictions=[0, 1, 1, 0], references=[0, 0, 1, 1])["worst_class_accuracy"]
+    0.5
+    >>> result = metric.compute(predictions=[0] * 90 + [1] * 110, references=[0] * 100 + [1] * 100, k=2)
+    >>> result["worst_class"], result["mean_of_2_worst"], [round(end, 3) for end in result["interval"]]
+    (0, 0.95, [0.812, 0.956])
     """
 
     description = "Accuracy on the class with the lowest accuracy."
 
     def _compute(
-        self, predictions: Sequence[int], references: Sequence[int], labels: Sequence[int] | None = None
-    ) -> dict[str, float]:
-        classes, recalls = self._recalls(predictions, references, labels)
-        worst = recalls.argmin()
-        return {"worst_class_accuracy": float(recalls[worst]), "worst_class": int(classes[worst])}
+        self,
+        predictions: Sequence[int],
+        references: Sequence[int],
+        labels: Sequence[int] | None = None,
+        k: int | None = None,
+        confidence: float = CONFIDENCE,
+    ) -> dict[str, Any]:
+        found = self._recalls(predictions, references, labels)
+        return report(found, "class", k, confidence)

@@ -1,0 +1,94 @@
+"""Random rows from the parts of a mixture over the data map, more from the parts that a model is unsure of."""
+
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.arguments import whole_number
+from hf_prune.budget import seat_order
+from hf_prune.errors import MissingExtraError
+from hf_prune.methods.base import PoolMethod
+from hf_prune.methods.random_ import keyed_hash
+from hf_prune.methods.variability import Variability
+from hf_prune.selection import Selection
+from hf_prune.signals import Signals
+
+ROWS_A_COMPONENT = 10
+
+
+@dataclass(frozen=True)
+class Mixture(PoolMethod):
+    """Keeps random rows of each kind that a mixture of Gaussians tells apart, more of those that a model wavers on.
+
+    Experimental and ours: no paper proposes it, and the README's DRoP table has it beside random.
+
+    Rows are points of the data map: mean and standard deviation over the epochs of the probability of the true class.
+    A Gaussian mixture is fitted to them, each row goes to its likeliest component, and components share the budget out
+    in proportion to rows times mean standard deviation, rounded by Webster's rule. Inside a component rows are random.
+    As `within=` of DRoP or PerClass the mixture is that of a class.
+
+    Selection.scores is the standard deviation, as in Variability.
+
+    Args:
+        components: of the mixture; pools of fewer than 10 rows a component have one.
+        cutoff: as in PoolMethod.
+
+    Cost: O(epochs * n), and some 10 passes over n points of 2 dimensions. Needs scikit-learn (the extra `mixture`).
+
+    >>> from datasets import Dataset
+    >>> import hf_prune, numpy as np
+    >>> logits = np.zeros((4, 60, 2))
+    >>> logits[:, :30, 0] = 9           # learnt at once
+    >>> logits[1::2, 30:, 0] = 2        # learnt and lost again
+    >>> ds, run = Dataset.from_dict({"label": [0] * 60}), hf_prune.TrainingDynamics.from_logits(logits, [0] * 60)
+    >>> kept = ds.prune("mixture", keep=20, components=2, dynamics=run).selection.indices
+    >>> int((kept >= 30).sum())
+    20
+    """
+
+    name: ClassVar[str] = "mixture"
+    reads: ClassVar[frozenset[str]] = frozenset({"dynamics"})
+
+    components: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "components", whole_number("components", self.components, at_least=1))
+
+    def raw_scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+        return Variability().scores_of(signals)
+
+    def choose(self, pool: Signals, budget: int, seed: int) -> Selection:
+        confidence = pool.shared("confidence", lambda whole: whole.dynamics.mean("p_true"))
+        variability = self.raw_scores(pool, seed)
+        kind = self._components(np.stack([confidence, variability], axis=1))
+        rows = np.bincount(kind)
+        places = seat_order(np.bincount(kind, weights=variability), rows, budget)
+        # By component and then at random; the n-th place that a component gets is that of its n-th row.
+        by_kind = np.lexsort((keyed_hash(seed, pool.ids), kind))
+        first = np.cumsum(rows) - rows
+        order = np.empty(budget, dtype=np.int64)
+        by_place = np.argsort(places, kind="stable")
+        taken = np.bincount(places, minlength=len(rows))
+        within = np.arange(budget) - np.repeat(np.cumsum(taken) - taken, taken)
+        order[by_place] = by_kind[np.repeat(first, taken) + within]
+        return Selection.from_order(order, variability)
+
+    def _components(self, points: NDArray[np.float64]) -> NDArray[np.int64]:
+        """(n,) number of each point's component."""
+        count = min(self.components, len(points) // ROWS_A_COMPONENT)
+        if count < 2:
+            return np.zeros(len(points), dtype=np.int64)
+        try:
+            from sklearn.mixture import GaussianMixture
+        except ImportError as error:
+            raise MissingExtraError('`mixture` needs scikit-learn: pip install "hf_prune[mixture]"') from error
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # fewer different points than components, or a fit that still moves a little
+            found: NDArray[np.int64] = GaussianMixture(count, random_state=0).fit_predict(points)
+        return found.astype(np.int64)
