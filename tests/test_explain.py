@@ -112,6 +112,27 @@ def test_a_suspect_row():
     assert "suspect" not in marked.explain(1)
 
 
+def test_a_suspect_row_that_the_budget_needed():
+    ds = Dataset.from_dict({"label": [0] * 6})
+    logits = np.zeros((1, 6, 2))
+    logits[0, :, 0] = [-3, -2, 1, 1, 1, 1]  # rows 0 and 1 have the lowest margins
+    run = hf_prune.TrainingDynamics.from_logits(logits, [0] * 6)
+    selection = ds.prune("random", keep=5, cutoff=0.34, dynamics=run).selection
+    assert "kept although suspect" in selection.explain(1)  # the less suspect of the two
+    assert "left out as suspect or unlearnable (cutoff)" in selection.explain(0)
+
+
+def test_a_chain_of_three_steps():
+    ds, scores = Dataset.from_dict({"x": range(8)}), np.arange(8.0)
+    first = ds.prune("given_scores", keep=6, scores=scores)
+    second = first.prune("given_scores", keep=4, scores=scores[2:])
+    selection = second.prune("given_scores", keep=2, scores=scores[4:]).selection
+    assert selection.indices.tolist() == [6, 7]
+    assert "the 3rd highest of 4; the last row kept has 6" in selection.explain(5)
+    for row in (0, 3):
+        assert selection.explain(row).startswith(f"row {row}: dropped\n  by one of the first 2 steps")
+
+
 def test_scores_and_keys(ds):
     scored = ds.prune("given_scores", keep=2, scores=SCORES).selection
     assert "score 1, the 4th highest of 4; the last row kept has 3" in scored.explain(3)
@@ -178,6 +199,18 @@ def test_hostile_evidence_is_refused(ds, tmp_path, name, values, message):
     pq.write_table(table.set_column(table.column_names.index(column), column, values), file)
     with pytest.raises(hf_prune.ArgumentError, match=f"damaged: .*{message}"):
         Selection.load(tmp_path / "s")
+
+
+@pytest.mark.parametrize("picked", [2**40, -(2**40), 0])
+def test_a_hostile_place_is_no_position(ds, tmp_path, picked):
+    """It is shown and looks nothing up."""
+    d2(ds, 3).at(keep=2).save(tmp_path / "s")
+    file = tmp_path / "s" / "selection.parquet"
+    table = pq.read_table(file)
+    at = table.column_names.index("evidence.picked")
+    pq.write_table(table.set_column(at, "evidence.picked", pa.array([picked] * 4)), file)
+    for row in range(4):
+        assert Selection.load(tmp_path / "s").explain(row).startswith(f"row {row}:")
 
 
 @pytest.mark.parametrize("row", [-1, 4, True, 1.0, "1"])

@@ -24,6 +24,7 @@ def test_readme(text_task, registry, tmp_path, monkeypatch, capsys):
 
     monkeypatch.chdir(tmp_path)
     ds = text_task.dataset
+    ds = ds.add_column("site", ["north", "south"] * (len(ds) // 2) + ["north"] * (len(ds) % 2))
     names = {
         "ds": ds,
         "dsd": DatasetDict(train=ds, test=ds),
@@ -40,6 +41,7 @@ def test_readme(text_task, registry, tmp_path, monkeypatch, capsys):
     for block in BLOCKS:
         # What is written for thousands of rows and for cats and dogs, in the sizes and classes of the tiny data.
         block = block.replace("keep=1000", "keep=10").replace("keep=15_000", "keep=15")
+        block = block.replace("min_per_class=20", "min_per_class=2").replace("output_of_seed_1", "output")
         block = block.replace('{"cat": 0.6, "dog": 0.9}', '{"bad": 0.6, "fair": 0.8, "good": 0.9}')
         exec(block, names)
     assert "rows kept (29.7%)" in capsys.readouterr().out

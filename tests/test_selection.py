@@ -262,6 +262,10 @@ def test_damaged_records_are_refused(coreset, tmp_path, change_json, change_tabl
         lambda h: h | {"source": {"origin": {}, "digests": None}},
         lambda h: h | {"steps": [h["steps"][0] | {"method": 5}]},
         lambda h: h | {"steps": [h["steps"][0] | {"n": 0}]},
+        lambda h: h | {"steps": [h["steps"][0] | {"details": {"recalls": ["high", "low"]}}]},
+        lambda h: h | {"steps": [h["steps"][0] | {"details": {"recalls": [0.5]}}]},
+        lambda h: h | {"steps": [h["steps"][0] | {"details": {"recalls": [0, 0], "recall_intervals": [1, 2]}}]},
+        lambda h: h | {"steps": [h["steps"][0] | {"details": {"warnings": 5}}]},
     ],
 )
 def test_records_that_would_fail_later_are_refused(ds, tmp_path, change):
