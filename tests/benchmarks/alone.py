@@ -15,7 +15,7 @@ def main(what: str, folder: str, kernels: str) -> None:
         sys.modules["numba"] = None  # type: ignore[assignment] # how Python itself marks what must not be found
     import numpy as np
 
-    from tests.benchmarks.cases import prune_saved, select_saved
+    from tests.benchmarks.calls import prune_saved, select_saved
 
     call = {"prune": prune_saved, "selection": select_saved}[what](Path(folder))
     call(500)

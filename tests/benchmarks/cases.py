@@ -13,21 +13,20 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
-from datasets import Dataset
 from numpy.typing import NDArray
 
 import hf_prune  # noqa: F401 - attaches Dataset.prune
 from hf_prune.kernels import candidates
 from hf_prune.kernels.graph import union_graph
-from hf_prune.kernels.greedy import fading, messages, pick
 from hf_prune.kernels.knn import nearest_neighbors
+from tests.benchmarks.calls import KEEP, SEED, K, dataset_of, forward, prune_d2, result_of, reverse, scaled
 from tests.benchmarks.checks import check_classes, check_graph, check_union, greedy_by_blocks
 from tests.benchmarks.data import clustered, random_neighbors
-from tests.benchmarks.harness import MEGABYTE, Times, in_fresh_process, paired, ratios
+from tests.benchmarks.harness import MEGABYTE, Times, in_fresh_process, paired
 from tests.benchmarks.product import bare_product, library_product
+from tests.benchmarks.quotas_case import drop_quotas
 from tests.oracles.d2_dense import by_product, d2_dense, d2_dense_per_class
 
-K, KEEP, SEED = 10, 0.3, 0
 CLUSTERED = "clustered Gaussian, 100 centres a class, noise 0.5 of the centres' spread"
 RANDOM = "random neighbours, distances uniform in [0.5, 1.5)"
 PLAIN = "without numba"
@@ -36,7 +35,7 @@ FAISS, DENSE, ARGSORT = "faiss Flat, graphs alone", "dense oracle", "argsort of 
 
 def class_balanced(scale: float, repeats: int) -> dict[str, Any]:
     """The whole call in 10 classes against faiss Flat's graphs."""
-    return _pools_against_faiss(_scaled(50_000, scale, 10), 512, 10, [0], repeats)
+    return _pools_against_faiss(scaled(50_000, scale, 10), 512, 10, [0], repeats)
 
 
 def without_bfloat16(scale: float, repeats: int) -> dict[str, Any]:
@@ -57,19 +56,19 @@ def _pools_against_faiss(n: int, d: int, classes: int, checked: list[int], repea
     pools = [points[labels == label] for label in range(classes)]
     times, results = paired(
         {
-            "prune": partial(_prune, _dataset(labels), points, scores, quotas="equal"),
+            "prune": partial(prune_d2, dataset_of(labels), points, scores, quotas="equal"),
             FAISS: lambda: [_faiss_graph(pool) for pool in pools],
         },
         repeats=repeats,
     )
     found = check_classes(results["prune"].selection, points, scores, labels, checked, K)
     title = f"{n:,} x {d} in {classes:,} classes, keep 30%: the whole `prune` call"
-    return _result(title, CLUSTERED, times, [("prune", FAISS)], found)
+    return result_of(title, CLUSTERED, times, [("prune", FAISS)], found)
 
 
 def one_pool(scale: float, repeats: int) -> dict[str, Any]:
     """A graph of 50,000 rows against the bare matrix product and faiss Flat."""
-    n, d = _scaled(50_000, scale), 512
+    n, d = scaled(50_000, scale), 512
     points = clustered(n, d, 1, SEED)[0]
     product = library_product()
     bare = f"bare {product.precision} product"
@@ -85,23 +84,25 @@ def one_pool(scale: float, repeats: int) -> dict[str, Any]:
     same = np.mean([len(np.intersect1d(a, b)) for a, b in zip(neighbors[:1000], results[FAISS][:1000], strict=True)])
     found = f"{check_graph(points, neighbors, distances)}; faiss found {same / K:.2%} of the first rows' neighbours"
     contrasts = [("graph", bare), ("graph", FAISS)]
-    return _result(
+    return result_of(
         f"one pool of {n:,} x {d}: the graph", CLUSTERED, times, contrasts, found, product=product._asdict()
     )
 
 
 def large_pool(scale: float, repeats: int) -> dict[str, Any]:
     """A graph of 200,000 rows, once: minutes would go by with faiss Flat beside it."""
-    n, d = _scaled(200_000, scale), 512
+    n, d = scaled(200_000, scale), 512
     points = clustered(n, d, 1, SEED)[0]
     nearest_neighbors(points[:2000], K)  # imports and compiles
     times, results = paired({"graph": lambda: nearest_neighbors(points, K)}, repeats=1, warm=False)
-    return _result(f"one pool of {n:,} x {d}: the graph", CLUSTERED, times, [], check_graph(points, *results["graph"]))
+    return result_of(
+        f"one pool of {n:,} x {d}: the graph", CLUSTERED, times, [], check_graph(points, *results["graph"])
+    )
 
 
 def memory(scale: float, repeats: int) -> dict[str, Any]:
     """Peak memory of a whole call on one pool of 200,000 rows; see `peak_memory.py`."""
-    n, d = _scaled(200_000, scale), 512
+    n, d = scaled(200_000, scale), 512
     with tempfile.TemporaryDirectory() as folder:
         points, _, scores = clustered(n, d, 1, SEED)
         np.save(Path(folder) / "points.npy", points)
@@ -109,28 +110,28 @@ def memory(scale: float, repeats: int) -> dict[str, Any]:
         peak = int(in_fresh_process("tests.benchmarks.peak_memory", folder, K, KEEP)) / MEGABYTE
     title = f"one pool of {n:,} x {d}, keep 30%: peak memory of the whole `prune` call"
     found = f"beyond the embeddings ({points.nbytes / MEGABYTE:.0f} MB)"
-    return _result(title, CLUSTERED, {}, [], found, peak_mb=round(peak, 1))
+    return result_of(title, CLUSTERED, {}, [], found, peak_mb=round(peak, 1))
 
 
 def selection_alone(scale: float, repeats: int) -> dict[str, Any]:
     """All that follows the neighbour list, at a million rows, against one sort of as many numbers."""
-    n = _scaled(1_000_000, scale)
+    n = scaled(1_000_000, scale)
     neighbors, distances = random_neighbors(n, K, SEED)
     scores, budget = np.random.default_rng(SEED).random(n), round(KEEP * n)
     graph = union_graph(neighbors, distances)
-    density = _forward(graph, scores)
+    density = forward(graph, scores)
 
     def whole() -> Any:
         made = union_graph(neighbors, distances)
-        return _reverse(made, _forward(made, scores), budget)
+        return reverse(made, forward(made, scores), budget)
 
     times, results = paired(
         {
             "all of it": whole,
             ARGSORT: lambda: np.argsort(distances.ravel()),
             "union_graph": lambda: union_graph(neighbors, distances),
-            "messages": lambda: _forward(graph, scores),
-            "pick": lambda: _reverse(graph, density, budget),
+            "messages": lambda: forward(graph, scores),
+            "pick": lambda: reverse(graph, density, budget),
         },
         repeats=repeats,
     )
@@ -140,7 +141,7 @@ def selection_alone(scale: float, repeats: int) -> dict[str, Any]:
     expected = greedy_by_blocks(graph, density, np.exp(-graph.distances), budget)
     for side in ("all of it", "pick"):
         np.testing.assert_array_equal(results[side], expected)
-    return _result(
+    return result_of(
         f"selection alone, {n:,} rows, k = {K}, keep 30%",
         RANDOM,
         times,
@@ -151,31 +152,33 @@ def selection_alone(scale: float, repeats: int) -> dict[str, Any]:
 
 def authors_classes(scale: float, repeats: int) -> dict[str, Any]:
     """The whole call in 10 classes against the authors' algorithm, which holds all distances of a class."""
-    n, d, classes = _scaled(20_000, scale, 10), 512, 10
+    n, d, classes = scaled(20_000, scale, 10), 512, 10
     points, labels, scores = clustered(n, d, classes, SEED)
     quotas = np.full(classes, round(KEEP * n) // classes)
     run = partial(d2_dense_per_class, points, scores, labels, quotas, k=K, distances=by_product)
-    prune = partial(_prune, _dataset(labels), points, scores, keep=int(quotas.sum()), quotas="equal")
+    prune = partial(prune_d2, dataset_of(labels), points, scores, keep=int(quotas.sum()), quotas="equal")
     times, results = paired({"prune": prune, DENSE: run}, repeats=repeats)
     np.testing.assert_array_equal(results["prune"].selection.indices, results[DENSE])
     title = f"{n:,} x {d} in {classes} classes, keep 30%: the whole `prune` call"
-    return _result(title, CLUSTERED, times, [("prune", DENSE)], "identical sets")
+    return result_of(title, CLUSTERED, times, [("prune", DENSE)], "identical sets")
 
 
 def authors_one_pool(scale: float, repeats: int) -> dict[str, Any]:
     """The whole call on one pool against the authors' algorithm, which holds all distances."""
-    n, d = _scaled(5000, scale), 512
+    n, d = scaled(5000, scale), 512
     points, labels, scores = clustered(n, d, 1, SEED)
     run = partial(d2_dense, points, scores, round(KEEP * n), k=K, distances=by_product)
-    times, results = paired({"prune": partial(_prune, _dataset(labels), points, scores), DENSE: run}, repeats=repeats)
+    times, results = paired(
+        {"prune": partial(prune_d2, dataset_of(labels), points, scores), DENSE: run}, repeats=repeats
+    )
     np.testing.assert_array_equal(results["prune"].selection.order, results[DENSE])
     title = f"one pool of {n:,} x {d}, keep 30%: the whole `prune` call"
-    return _result(title, CLUSTERED, times, [("prune", DENSE)], "identical sets and orders")
+    return result_of(title, CLUSTERED, times, [("prune", DENSE)], "identical sets and orders")
 
 
 def compiled_prune(scale: float, repeats: int) -> dict[str, Any]:
     """The whole call on one pool with numba against the same without."""
-    n, d = _scaled(20_000, scale), 512
+    n, d = scaled(20_000, scale), 512
     points, _, scores = clustered(n, d, 1, SEED)
     title = f"one pool of {n:,} x {d}, keep 30%: the whole `prune` call, with numba"
     return _with_and_without_numba("prune", {"points": points, "scores": scores}, title, CLUSTERED, repeats)
@@ -183,7 +186,7 @@ def compiled_prune(scale: float, repeats: int) -> dict[str, Any]:
 
 def compiled_selection(scale: float, repeats: int) -> dict[str, Any]:
     """All that follows the neighbour list with numba against the same without."""
-    n = _scaled(200_000, scale)
+    n = scaled(200_000, scale)
     neighbors, distances = random_neighbors(n, K, SEED)
     arrays = {"neighbors": neighbors, "distances": distances, "scores": np.random.default_rng(SEED).random(n)}
     title = f"selection alone, {n:,} rows, k = {K}, keep 30%, with numba"
@@ -206,33 +209,17 @@ def _with_and_without_numba(
                 times[side].wall.append(took["wall"])
                 orders.append(np.load(Path(folder) / "order.npy"))
             np.testing.assert_array_equal(*orders)
-    return _result(title, data, times, [("compiled", PLAIN)], "identical sets and orders")
+    return result_of(title, data, times, [("compiled", PLAIN)], "identical sets and orders")
 
 
-def prune_saved(folder: Path) -> Callable[[int | None], NDArray[np.int64]]:
-    """Prunes what `compiled_prune` saved, or its first rows."""
-    points, scores = np.load(folder / "points.npy"), np.load(folder / "scores.npy")
+def _faiss_graph(points: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(n, k + 1) the nearest rows, themselves among them."""
+    import faiss
 
-    def call(rows: int | None) -> NDArray[np.int64]:
-        dataset = _dataset(np.zeros(len(points[:rows]), dtype=np.int64))
-        order: NDArray[np.int64] = _prune(dataset, points[:rows], scores[:rows]).selection.order
-        return order
-
-    return call
-
-
-def select_saved(folder: Path) -> Callable[[int | None], NDArray[np.int64]]:
-    """Selects from what `compiled_selection` saved, or from another list of so many rows."""
-    saved = [np.load(folder / f"{name}.npy") for name in ("neighbors", "distances", "scores")]
-
-    def call(rows: int | None) -> NDArray[np.int64]:
-        neighbors, distances, scores = saved
-        if rows is not None:
-            (neighbors, distances), scores = random_neighbors(rows, K), np.arange(rows) / rows
-        graph = union_graph(neighbors, distances)
-        return _reverse(graph, _forward(graph, scores), round(KEEP * len(scores)))
-
-    return call
+    index = faiss.IndexFlatL2(points.shape[1])
+    index.add(points)
+    found: NDArray[np.int64] = index.search(points, K + 1)[1]
+    return found
 
 
 class Case(NamedTuple):
@@ -252,50 +239,7 @@ CASES = {
     "selection": Case(selection_alone, 5),
     "authors-classes": Case(authors_classes, 3),
     "authors-one-pool": Case(authors_one_pool, 3),
+    "drop-quotas": Case(drop_quotas, 5),
     "compiled-prune": Case(compiled_prune, 3),
     "compiled-selection": Case(compiled_selection, 3),
 }
-
-
-def _faiss_graph(points: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(n, k + 1) the nearest rows, themselves among them."""
-    import faiss
-
-    index = faiss.IndexFlatL2(points.shape[1])
-    index.add(points)
-    found: NDArray[np.int64] = index.search(points, K + 1)[1]
-    return found
-
-
-def _dataset(labels: NDArray[np.int64]) -> Dataset:
-    return Dataset.from_dict({"label": labels})
-
-
-def _prune(dataset: Dataset, points: Any, scores: Any, *, keep: float = KEEP, quotas: str | None = None) -> Dataset:
-    return dataset.prune("d2", keep=keep, quotas=quotas, k=K, cutoff=0, scores=scores, embeddings=points)
-
-
-def _forward(graph: Any, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    return messages(graph, scores, fading(graph.distances)) + scores
-
-
-def _reverse(graph: Any, density: NDArray[np.float64], budget: int) -> NDArray[np.int64]:
-    return pick(graph, density, fading(graph.distances), budget).order
-
-
-def _scaled(n: int, scale: float, multiple: int = 1) -> int:
-    return max(100, round(n * scale / multiple)) * multiple
-
-
-def _result(
-    title: str, data: str, times: dict[str, Times], contrasts: list[tuple[str, str]], checked: str, **more: Any
-) -> dict[str, Any]:
-    return {
-        "title": title,
-        "data": data,
-        "seed": SEED,
-        "seconds": {name: {"cpu": side.cpu, "wall": side.wall} for name, side in times.items()},
-        "ratios": [{"of": a, "to": b, **ratios(times[a], times[b])} for a, b in contrasts],
-        "checked": checked,
-        **more,
-    }
