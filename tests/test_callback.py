@@ -8,7 +8,7 @@ from torch import nn
 from transformers import DataCollatorWithPadding, TrainerCallback
 
 import hf_prune
-from hf_prune import ArgumentError, ArgumentTypeError, PruningTrainerCallback, callback
+from hf_prune import ArgumentError, ArgumentTypeError, PruningTrainerCallback, recording
 from hf_prune.dynamics import SIGNALS
 
 
@@ -275,7 +275,7 @@ def test_rows_never_seen(task):
 def test_small_buffer_changes_nothing(task, monkeypatch):
     whole, in_parts = PruningTrainerCallback(features=True), PruningTrainerCallback(features=True)
     train(task, [whole])
-    monkeypatch.setattr(callback, "BUFFERED_VALUES", 1)
+    monkeypatch.setattr(recording, "BUFFERED_VALUES", 1)
     train(task, [in_parts])
     for signal in SIGNALS:
         np.testing.assert_array_equal(in_parts.dynamics[signal], whole.dynamics[signal])
@@ -283,9 +283,9 @@ def test_small_buffer_changes_nothing(task, monkeypatch):
         np.testing.assert_array_equal(in_parts.dynamics.features[moment], whole.dynamics.features[moment])
 
 
-@pytest.mark.parametrize(("buffered", "steps"), [(callback.BUFFERED_VALUES, 5), (1, 0)])
+@pytest.mark.parametrize(("buffered", "steps"), [(recording.BUFFERED_VALUES, 5), (1, 0)])
 def test_full_buffer_is_emptied_within_the_epoch(text_task, monkeypatch, buffered, steps):
-    monkeypatch.setattr(callback, "BUFFERED_VALUES", buffered)
+    monkeypatch.setattr(recording, "BUFFERED_VALUES", buffered)
     labels = text_task.labels.copy()
     labels[0] = -100
     trainer = text_task.trainer(
@@ -455,25 +455,143 @@ def test_two_recorders(task):
     assert run.witness.loader.collate_fn is run.witness.before[1]
 
 
-@pytest.mark.parametrize(("step", "unseen"), [(5, 0), (7, 16)])
-def test_resumed_run_records_what_it_trains(task, step, unseen, tmp_path, caplog):
-    options = {"save_strategy": "steps", "save_steps": step, "output_dir": str(tmp_path)}
+def assert_same_dynamics(one, other):
+    for signal in SIGNALS:
+        np.testing.assert_array_equal(one[signal], other[signal])
+    np.testing.assert_array_equal(one.labels, other.labels)
+    assert one.features.keys() == other.features.keys()
+    for moment, array in one.features.items():
+        np.testing.assert_array_equal(array, other.features[moment])
+
+
+@pytest.mark.parametrize(  # within epochs and at their ends; an epoch has 5 steps
+    ("step", "how"),
+    [*((step, "output_dir") for step in (2, 5, 7, 10)), (7, "argument"), (7, "resume_from")],
+)
+def test_a_resumed_run_ends_like_an_uninterrupted_one(task, step, how, tmp_path):
+    options = {"save_strategy": "steps", "save_steps": step, "output_dir": str(tmp_path / "first")}
     whole = PruningTrainerCallback(features=True)
     uninterrupted = train(task, [whole], **options)
 
-    resumed = PruningTrainerCallback(features=True)
+    checkpoint = str(tmp_path / "first" / f"checkpoint-{step}")
+    given = {}
+    if how != "output_dir":
+        options["output_dir"] = str(tmp_path / "second")
+        given = {"resume_from": checkpoint} if how == "resume_from" else {}
+        options |= {"resume_from_checkpoint": checkpoint} if how == "argument" else {}
+    resumed = PruningTrainerCallback(features=True, **given)
     trainer = task.trainer(callbacks=[resumed], **options)
-    trainer.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{step}"))
-    assert "epochs before 1 are not recorded" in caplog.text
-    assert resumed.dynamics.epochs == 3
+    trainer.train(resume_from_checkpoint=checkpoint)
+    assert_same_dynamics(resumed.dynamics, whole.dynamics)
+    for name, tensor in trainer.model.state_dict().items():
+        assert torch.equal(tensor, uninterrupted.weights[name]), name
+
+
+def test_checkpoints_at_the_ends_of_epochs(text_task, tmp_path):
+    options = {"save_strategy": "epoch", "output_dir": str(tmp_path)}
+    whole = PruningTrainerCallback()
+    train(text_task, [whole], **options)
+    for step in (5, 10):
+        saved = hf_prune.TrainingDynamics.load(tmp_path / f"checkpoint-{step}" / recording.STATE)
+        assert saved.epochs == step / 5
+        assert saved.coverage == 1
+        np.testing.assert_array_equal(saved["loss"], whole.dynamics["loss"][: saved.epochs])
+        resumed = PruningTrainerCallback()
+        trainer = text_task.trainer(callbacks=[resumed], **options)
+        trainer.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{step}"))
+        assert_same_dynamics(resumed.dynamics, whole.dynamics)
+
+
+@pytest.mark.parametrize(("step", "unseen"), [(5, 0), (7, 16)])
+def test_without_a_state_a_resumed_run_records_what_it_trains(task, step, unseen, tmp_path, caplog):
+    options = {"save_strategy": "steps", "save_steps": step, "output_dir": str(tmp_path)}
+    whole = PruningTrainerCallback(features=True)
+    train(task, [whole], **options)
+    (tmp_path / f"checkpoint-{step}" / recording.STATE).unlink()
+    resumed = PruningTrainerCallback(features=True)
+    task.trainer(callbacks=[resumed], **options).train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{step}"))
+    assert f"from step {step} and no checkpoint with hf_prune_dynamics.safetensors is found" in caplog.text
     for signal in SIGNALS:
         values = resumed.dynamics[signal]
         assert np.isnan(values[0]).all()
         assert np.isnan(values[1]).sum() == unseen
         seen = ~np.isnan(values)
         np.testing.assert_array_equal(values[seen], whole.dynamics[signal][seen])
-    for name, tensor in trainer.model.state_dict().items():
-        assert torch.equal(tensor, uninterrupted.weights[name]), name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda file: file.write_bytes(file.read_bytes()[:-9]), "is damaged or no safetensors file"),
+        (lambda file: file.write_bytes(b""), "is damaged or no safetensors file"),
+        (
+            lambda file: hf_prune.TrainingDynamics.from_logits(np.zeros((1, 5, 3)), [0] * 5).save(file),
+            "has dynamics of 5 rows, this train_dataset has 37",
+        ),
+        (
+            lambda file: hf_prune.TrainingDynamics.from_logits(np.zeros((1, 37, 3)), [0] * 37).save(file),
+            "has dynamics of other rows: the label of row",
+        ),
+    ],
+)
+def test_a_damaged_or_foreign_state_is_refused_with_its_path(text_task, change, message, tmp_path):
+    options = {"save_strategy": "steps", "save_steps": 5, "output_dir": str(tmp_path)}
+    train(text_task, [PruningTrainerCallback()], **options)
+    checkpoint = tmp_path / "checkpoint-5"
+    change(checkpoint / recording.STATE)
+    trainer = text_task.trainer(callbacks=[PruningTrainerCallback()], **options)
+    with pytest.raises(ArgumentError, match=message) as caught:
+        trainer.train(resume_from_checkpoint=str(checkpoint))
+    assert str(checkpoint) in str(caught.value)
+
+
+def test_killed_between_checkpoints(text_task, tmp_path):
+    """A run that dies leaves its last checkpoint, which has every epoch that was over by then."""
+    options = {"save_strategy": "steps", "save_steps": 6, "output_dir": str(tmp_path)}
+    whole = PruningTrainerCallback()
+    train(text_task, [whole], **options)
+    (tmp_path / "checkpoint-6" / recording.STATE).unlink()
+    trainer = text_task.trainer(callbacks=[PruningTrainerCallback()], **options)
+    fail_at(trainer.model, text_task.head, 11, SystemExit("killed"))
+    with pytest.raises(SystemExit):
+        trainer.train()
+    saved = hf_prune.TrainingDynamics.load(tmp_path / "checkpoint-6" / recording.STATE)
+    np.testing.assert_array_equal(saved["loss"][0], whole.dynamics["loss"][0])
+
+
+class Repeating(torch.utils.data.Sampler):
+    """Every row twice an epoch."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __len__(self):
+        return 2 * self.n
+
+    def __iter__(self):
+        return iter([*range(self.n), *range(self.n)])
+
+
+@pytest.mark.parametrize("buffered", [1, recording.BUFFERED_VALUES])
+def test_of_a_row_that_an_epoch_shows_twice_the_first_pass_counts(text_task, monkeypatch, buffered):
+    monkeypatch.setattr(recording, "BUFFERED_VALUES", buffered)
+    once, twice = PruningTrainerCallback(features=True), PruningTrainerCallback(features=True)
+    train(text_task, [once], train_sampling_strategy="sequential", num_train_epochs=1, lr_scheduler_type="constant")
+    trainer = text_task.trainer(callbacks=[twice], num_train_epochs=1, lr_scheduler_type="constant")
+    monkeypatch.setattr(trainer, "_get_train_sampler", lambda *args: Repeating(len(text_task.dataset)))
+    trainer.train()
+    # The fifth batch is the last of the one run and not of the other.
+    np.testing.assert_array_equal(twice.dynamics["loss"][:, :32], once.dynamics["loss"][:, :32])
+    np.testing.assert_array_equal(twice.dynamics.features["last"][:32], once.dynamics.features["last"][:32])
+
+
+def test_large_arrays_are_mapped(text_task, monkeypatch):
+    plain, mapped = PruningTrainerCallback(features=True), PruningTrainerCallback(features=True)
+    train(text_task, [plain])
+    monkeypatch.setattr(recording, "MAPPED_BYTES", 100)
+    train(text_task, [mapped])
+    assert isinstance(mapped.dynamics["loss"], np.memmap)
+    assert_same_dynamics(mapped.dynamics, plain.dynamics)
 
 
 @pytest.mark.parametrize(("batch_size", "unseen"), [(4, [20, 0, 0]), (16, [37, 32, 0])])
@@ -658,22 +776,55 @@ def test_collator_that_leaves_out_rows(text_task):
     refuse(text_task, r"got 8 rows, logits \(7, 3\)", data_collator=lambda rows: pad(rows[:-1]))
 
 
-@pytest.mark.parametrize(("processes", "gpus"), [(2, 0), (1, 2)])
-def test_several_processes_or_gpus(task, processes, gpus):
-    trainer = task.trainer()
+def begin(task, **arguments):
+    """The start of a run of 37 rows with these TrainingArguments."""
+    trainer, plain = task.trainer(), {"n_gpu": 0, "world_size": 1, "fsdp": [], "deepspeed": None, "label_names": None}
+    plain |= {"device": torch.device("cpu"), "accelerator_config": SimpleNamespace(even_batches=True)}
+    plain |= {"per_device_train_batch_size": 8, "dataloader_drop_last": False, "gradient_accumulation_steps": 1}
     loader, hooks = trainer.get_train_dataloader(), count_hooks(trainer.model)
-    with pytest.raises(
-        ArgumentError, match=f"one process on one device; this run has {processes} processes and {gpus} GPUs"
-    ):
-        PruningTrainerCallback().on_train_begin(
-            SimpleNamespace(world_size=processes, n_gpu=gpus, label_names=None),
-            trainer.state,
+    recorder = PruningTrainerCallback()
+    try:
+        recorder.on_train_begin(
+            SimpleNamespace(**plain | arguments),
+            SimpleNamespace(num_train_epochs=1, global_step=0),
             trainer.control,
             model=trainer.model,
             train_dataloader=loader,
         )
-    assert loader.base_dataloader.dataset.column_names
-    assert count_hooks(trainer.model) == hooks
+    except ArgumentError:
+        assert loader.base_dataloader.dataset.column_names
+        assert count_hooks(trainer.model) == hooks
+        raise
+    recorder.on_train_end(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_gpu": 2}, "can't record 2 GPUs in one process"),
+        (
+            {"world_size": 2, "accelerator_config": SimpleNamespace(even_batches=False)},
+            "with even_batches=False 2 processes can't share out 37 rows, no multiple of 16",
+        ),
+    ],
+)
+def test_runs_that_cannot_be_recorded(text_task, arguments, message):
+    with pytest.raises(ArgumentError, match=message):
+        begin(text_task, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({}, None),
+        ({"fsdp": ["full_shard"]}, "FSDP"),
+        ({"deepspeed": "config.json", "device": torch.device("cuda")}, "DeepSpeed and the device cuda"),
+    ],
+)
+def test_what_nobody_has_tried_is_said(text_task, caplog, arguments, named):
+    begin(text_task, **arguments)
+    assert (f"untested with {named}" if named else "") in caplog.text
+    assert bool(caplog.text) == bool(named)
 
 
 def test_pruning_with_what_was_recorded(task):
