@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from hf_prune.arguments import one_of
 from hf_prune.capture import Tap, head_of
 from hf_prune.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.recording import STATE, Recording
+from hf_prune.tasks import TASKS
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +26,10 @@ class PruningTrainerCallback(TrainerCallback):
     and weights and random numbers are those of a run without it. The values are those of the training forward passes,
     with dropout and augmentation where the run has them. Evaluation is not recorded.
 
-    Works for single-label classification with logits of shape (batch, classes). Rows are positions in the Trainer's
-    train_dataset. Rows that an epoch didn't show are NaN; of a row that it showed twice the first pass counts.
+    Works for classification with one label a row or several, regression, token classification, and causal and
+    sequence-to-sequence language models; TrainingDynamics says what the values mean. Rows are positions in the
+    Trainer's train_dataset. Rows that an epoch didn't show are NaN; of a row that it showed twice the first pass
+    counts.
 
     With several processes (`torchrun`, `accelerate launch`) the first one gets what all have seen, and has `dynamics`.
     Every checkpoint of the Trainer gets a file with the dynamics so far, `hf_prune_dynamics.safetensors`, and a run
@@ -36,6 +40,9 @@ class PruningTrainerCallback(TrainerCallback):
             and the third at the earliest) and at each row's last pass, for `embeddings`. True finds the last Linear
             layer with as many outputs as the model has labels; a name, as in `model.named_modules()`, takes that
             module's input.
+        task: "single-label", "multi-label", "regression", "token-classification", "causal-lm" or "seq2seq"; None reads
+            it from the shapes of the first batch, and from the name of the model's class whether a token's logits are
+            about the next one, as in "...ForCausalLM".
         resume_from: folder of the checkpoint from which `train` goes on, where it is not in the run's output_dir.
 
     Memory: 20 bytes a row and epoch, and with features 8 bytes a row and dimension, in the first process; arrays above
@@ -47,10 +54,19 @@ class PruningTrainerCallback(TrainerCallback):
     >>> # ds.prune("d2", keep=0.3, dynamics=recorder)
     """
 
-    def __init__(self, *, features: bool | str = False, resume_from: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        features: bool | str = False,
+        task: str | None = None,
+        resume_from: str | os.PathLike[str] | None = None,
+    ) -> None:
         if not isinstance(features, bool | str):
             raise ArgumentTypeError(f"`features`: wanted True, False or the name of a module, got {features!r}")
+        if task is not None:
+            one_of("task", task, TASKS)
         self.features = features
+        self.task = task
         self.resume_from = resume_from
         self._tap: Tap | None = None
         self._recording: Recording | None = None
@@ -91,7 +107,7 @@ class PruningTrainerCallback(TrainerCallback):
             self._restore(args, state, self._recording)
         head = head_of(kwargs["model"], self.features) if self.features else None
         label_names = args.label_names or ["labels"]
-        self._tap = Tap(loader, kwargs["model"], label_names[0], head, self._recording.add)
+        self._tap = Tap(loader, kwargs["model"], label_names[0], head, self._recording.add, self.task)
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from hf_prune.errors import ArgumentError
+from hf_prune.tasks import example_signals, row_labels, task_of
 
 _numbers = itertools.count()
 
@@ -17,15 +18,17 @@ class Seen(NamedTuple):
 
     Attributes:
         ids: (batch,) int64 positions in the train dataset.
-        labels: (batch,) int64.
+        labels: (batch,) int64, UNSEEN for tasks whose labels are no classes of rows.
         signals: (batch, 5) float32 in the order of `dynamics.SIGNALS`.
         features: (batch, d) float32 input of the head, or None.
+        task: one of `tasks.TASKS`.
     """
 
     ids: torch.Tensor
     labels: torch.Tensor
     signals: torch.Tensor
     features: torch.Tensor | None
+    task: str
 
 
 class Rows(list[Any]):
@@ -102,14 +105,21 @@ class Tap:
         label_name: the batch's key for labels.
         head: the module whose input is the features, or None.
         receive: called with every training batch.
+        task: one of `tasks.TASKS`; None reads it from the first batch.
     """
 
     def __init__(
-        self, loader: Any, model: nn.Module, label_name: str, head: nn.Module | None, receive: Callable[[Seen], None]
+        self,
+        loader: Any,
+        model: nn.Module,
+        label_name: str,
+        head: nn.Module | None,
+        receive: Callable[[Seen], None],
+        task: str | None = None,
     ) -> None:
         self._loader = loader
         self._dataset, self._collate = _bare(loader.dataset, loader.collate_fn)
-        self._receive = receive
+        self._receive, self._task = receive, task
         self._arriving: tuple[torch.Tensor, torch.Tensor] | None = None
         self._features: torch.Tensor | None = None
         self._wants_features = head is not None
@@ -150,31 +160,17 @@ class Tap:
         self._arriving = None
         features, self._features = self._features, None
         logits = _logits(output)
-        _check(ids, labels, logits)
+        _check_rows(ids, labels, logits)
         if self._wants_features and (features is None or features.shape[:1] != ids.shape or features.ndim != 2):
             raise ArgumentError(
                 "`features`: wanted a module whose input has the shape (batch, d), in floats, got "
                 f"{None if features is None else tuple(features.shape)}; name another, as in "
                 "PruningTrainerCallback(features='classifier')"
             )
-        self._receive(Seen(ids, labels.long(), example_signals(logits.detach(), labels), features))
-
-
-@torch.no_grad()
-def example_signals(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """(batch, 5) float32: loss, p_true, margin, correct and EL2N from (batch, classes) logits and (batch,) labels."""
-    logits = logits.float()
-    true_column = labels.long().clamp(min=0).unsqueeze(1)
-    log_p = logits.log_softmax(dim=1)
-    log_p_true = log_p.gather(1, true_column).squeeze(1)
-    true = logits.gather(1, true_column).squeeze(1)
-    largest_other = logits.scatter(1, true_column, -torch.inf).amax(dim=1)
-    p = log_p.exp()
-    error = p.scatter_add(1, true_column, torch.full_like(true_column, -1, dtype=p.dtype))
-    margin = true - largest_other
-    # argmax calls the first class the largest of NaN logits.
-    correct = (logits.argmax(dim=1) == true_column.squeeze(1)).float().where(~margin.isnan(), torch.nan)
-    return torch.stack([-log_p_true, log_p_true.exp(), margin, correct, error.norm(dim=1)], dim=1)
+        if self._task is None:
+            self._task = task_of(module, labels, logits)
+        signals = example_signals(self._task, logits, labels)
+        self._receive(Seen(ids, row_labels(self._task, labels), signals, features, self._task))
 
 
 def head_of(model: nn.Module, features: bool | str) -> nn.Module:
@@ -219,11 +215,9 @@ def _bare(dataset: Any, collate: Callable[[Any], Any]) -> tuple[Any, Callable[[A
     return dataset, collate
 
 
-def _check(ids: torch.Tensor, labels: torch.Tensor, logits: torch.Tensor) -> None:
-    one_each = logits.ndim == 2 and logits.shape[1] >= 2 and labels.ndim == 1 and not labels.is_floating_point()
-    if not one_each or not len(ids) == len(labels) == len(logits):
+def _check_rows(ids: torch.Tensor, labels: torch.Tensor, logits: torch.Tensor) -> None:
+    if not labels.ndim >= 1 <= logits.ndim or not len(ids) == len(labels) == len(logits):
         raise ArgumentError(
-            "PruningTrainerCallback records single-label classification: for a batch of rows it wants logits of shape "
-            f"(rows, classes >= 2) and whole-number labels of shape (rows,); got {len(ids)} rows, logits "
-            f"{tuple(logits.shape)} and {labels.dtype} labels {tuple(labels.shape)}"
+            f"PruningTrainerCallback wants labels and logits for each of the batch's {len(ids)} rows; got labels "
+            f"{tuple(labels.shape)} and logits {tuple(logits.shape)}: does the collator pack or leave out rows?"
         )

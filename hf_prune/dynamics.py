@@ -14,6 +14,7 @@ from hf_prune.arguments import did_you_mean
 from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError
 
 SIGNALS = ("loss", "p_true", "margin", "correct", "el2n")
+OF_REGRESSION = ("loss", "el2n")
 UNSEEN = -1
 _FORMAT = "hf_prune.dynamics/1"
 
@@ -34,10 +35,17 @@ class TrainingDynamics:
     | correct | 1 where the true class has the largest logit, else 0 | |
     | el2n | Euclidean norm of (probabilities - one-hot label) | |
 
+    That is for one label a row. Where rows have several, loss is the mean over them of the binary cross-entropy,
+    p_true is exp(-loss), margin the smallest over labels of the logit, turned so that right is positive, correct 1
+    where all are right, and el2n the norm over labels. For token classification and language models all five are means
+    over the tokens that have a label, each as one label of a row, and exp(loss) is the perplexity. For regression loss
+    is the squared error and el2n its size; there is no other signal, and methods that need one refuse.
+
     Args:
         signals: (5, epochs, n) float32 in the order of the table.
         labels: (n,) int64 class of each row, -1 where the row was never seen.
         features: embeddings by moment, "early" and "last", each (n, d) float32.
+        task: what was trained for, one of `hf_prune.tasks.TASKS`.
 
     >>> run = TrainingDynamics.from_logits([[[2.0, 0.0], [0.0, 1.0]]], labels=[0, 0])
     >>> run["margin"].tolist()
@@ -49,6 +57,7 @@ class TrainingDynamics:
         signals: NDArray[np.float32],
         labels: NDArray[np.int64],
         features: Mapping[str, NDArray[np.float32]] | None = None,
+        task: str = "single-label",
     ) -> None:
         if signals.ndim != 3 or signals.shape[0] != len(SIGNALS) or signals.shape[2:] != labels.shape:
             raise ArgumentError(
@@ -58,6 +67,7 @@ class TrainingDynamics:
         self._signals = signals
         self.labels = labels
         self.features = dict(features or {})
+        self.task = task
 
     @classmethod
     def from_logits(cls, logits: ArrayLike, labels: ArrayLike) -> Self:
@@ -113,6 +123,11 @@ class TrainingDynamics:
         Raises:
             ArgumentError: the range reaches past the recorded epochs, or a row was never seen in it.
         """
+        if self.task == "regression" and signal not in OF_REGRESSION:
+            raise ArgumentError(
+                f"`dynamics`: a regression has no {signal!r}, it has {' and '.join(OF_REGRESSION)}; use EL2N, the "
+                "size of the error, or pass scores="
+            )
         start, stop = epochs or (0, self.epochs)
         if not 0 <= start < stop <= self.epochs:
             raise ArgumentError(
@@ -141,7 +156,15 @@ class TrainingDynamics:
     def take(self, rows: NDArray[np.int64]) -> Self:
         """The dynamics of some rows, in their order: a copy."""
         features = {moment: array[rows] for moment, array in self.features.items()}
-        return type(self)(self._signals[:, :, rows], self.labels[rows], features)
+        return type(self)(self._signals[:, :, rows], self.labels[rows], features, self.task)
+
+    def check_count(self, n: int) -> None:
+        """Refuse another number of rows: all that can be checked where rows have no class."""
+        if n != len(self):
+            raise AlignmentError(
+                f"`dynamics`: recorded for {len(self)} rows, this dataset has {n}; "
+                "pass the dynamics of a run on this dataset, or prune the dataset that was trained on"
+            )
 
     def check_rows(self, labels: NDArray[Any], column: str) -> None:
         """Refuse rows that these dynamics don't describe: another count, or other labels.
@@ -154,11 +177,7 @@ class TrainingDynamics:
         Raises:
             AlignmentError: with the first row that differs.
         """
-        if len(labels) != len(self):
-            raise AlignmentError(
-                f"`dynamics`: recorded for {len(self)} rows, this dataset has {len(labels)}; "
-                "pass the dynamics of a run on this dataset, or prune the dataset that was trained on"
-            )
+        self.check_count(len(labels))
         seen = self.labels != UNSEEN
         recorded, given = self.labels[seen], labels[seen]
         numbers = np.issubdtype(given.dtype, np.integer)
@@ -185,8 +204,9 @@ class TrainingDynamics:
         tensors |= {f"features.{moment}": array for moment, array in self.features.items()}
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".hf_prune-") as folder:
             complete = Path(folder) / "dynamics"
+            metadata = {"format": _FORMAT, "signals": json.dumps(SIGNALS), "task": self.task}
             contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-            save_file(contiguous, complete, metadata={"format": _FORMAT, "signals": json.dumps(SIGNALS)})
+            save_file(contiguous, complete, metadata=metadata)
             complete.replace(path)
 
     @classmethod
@@ -215,7 +235,7 @@ class TrainingDynamics:
                 f"`dynamics`: {os.fspath(path)!r} is damaged or no safetensors file ({error})"
             ) from error
         features = {name.removeprefix("features."): tensors[name] for name in tensors if name.startswith("features.")}
-        return cls(tensors["signals"], tensors["labels"], features)
+        return cls(tensors["signals"], tensors["labels"], features, metadata.get("task", "single-label"))
 
 
 def _from_epoch_logits(logits: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:

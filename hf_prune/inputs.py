@@ -163,7 +163,8 @@ class Inputs:
 
     def _checked(self, value: Any) -> TrainingDynamics:
         dynamics = checked_dynamics(value)
-        if self._label_column is None:
+        by_class = dynamics.task == "single-label"
+        if by_class and self._label_column is None:
             raise AlignmentError(
                 "`dynamics`: can't check that they describe these rows without the labels that were trained on; "
                 f"{how_to_give('labels')}"
@@ -171,7 +172,10 @@ class Inputs:
         earlier = live_selection(self._dataset)
         if earlier is not None and len(dynamics) == earlier.n:  # dynamics of the source serve what is left of it
             dynamics = dynamics.take(earlier.indices)
-        dynamics.check_rows(np.array(self._labels.values)[self._labels.codes], self._label_column)
+        if by_class:
+            dynamics.check_rows(np.array(self._labels.values)[self._labels.codes], str(self._label_column))
+        else:
+            dynamics.check_count(len(self._dataset))
         return dynamics
 
     @cached_property

@@ -65,6 +65,7 @@ class Recording:
         self._labels = np.full(n, UNSEEN, dtype=np.int64)
         self._features: dict[str, NDArray[np.float32]] = {}
         self._early = min(epochs, max(EARLIEST, round(EARLY * epochs))) - 1
+        self._task = "single-label"
         self._restored: Path | None = None
         self._waiting: list[Seen] = []
         self._waiting_values = 0
@@ -86,7 +87,7 @@ class Recording:
         known = min(self.finished + 1, before.epochs, self._signals.shape[1])
         for number, signal in enumerate(SIGNALS):
             self._signals[number, :known] = before[signal][:known]
-        self._labels[:] = before.labels
+        self._labels[:], self._task = before.labels, before.task
         self._features = {moment: array.copy() for moment, array in before.features.items()}
         self._restored, self._begun = file, known - 1
 
@@ -96,6 +97,7 @@ class Recording:
             self._begun = self.finished
 
     def add(self, seen: Seen) -> None:
+        self._task = seen.task
         self._waiting.append(seen)
         self._waiting_values += seen.signals.numel() + (0 if seen.features is None else seen.features.numel())
         if self._waiting_values > BUFFERED_VALUES:
@@ -117,7 +119,7 @@ class Recording:
         return self._dynamics(self.finished)
 
     def _dynamics(self, epochs: int) -> TrainingDynamics:
-        return TrainingDynamics(self._signals[:, :epochs], self._labels, self._features)
+        return TrainingDynamics(self._signals[:, :epochs], self._labels, self._features, task=self._task)
 
     def _move(self) -> None:
         """From the device of the model to this process."""
@@ -145,7 +147,7 @@ class Recording:
     def _write(self, rows: Rows) -> None:
         """Of a row that an epoch shows more than once, as samplers that fill up a last batch do, the first counts."""
         ids = rows.ids
-        if (rows.labels < 0).any():
+        if self._task == "single-label" and (rows.labels < 0).any():
             first = np.argmax(rows.labels < 0)
             raise ArgumentError(
                 f"PruningTrainerCallback: row {ids[first]} of the train dataset has the label {rows.labels[first]}"

@@ -10,8 +10,9 @@ from torch.utils.data import DataLoader
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from hf_prune import ArgumentError
-from hf_prune.capture import CollateWithIds, Tap, WithIds, example_signals, head_of
+from hf_prune.capture import CollateWithIds, Tap, WithIds, head_of
 from hf_prune.dynamics import SIGNALS
+from hf_prune.tasks import example_signals, single_label
 
 
 class Shelf:
@@ -64,7 +65,7 @@ def train_pass(loader, model):
 
 
 def signals_of(logits, labels):
-    rows = example_signals(torch.tensor(logits), torch.tensor(labels))
+    rows = single_label(torch.tensor(logits), torch.tensor(labels))
     assert rows.dtype == torch.float32
     return dict(zip(SIGNALS, rows.T.tolist(), strict=True))
 
@@ -98,22 +99,22 @@ def test_signals_of_huge_logits():
 def test_signals_of_other_floats(dtype):
     logits = torch.randn(20, 5, generator=torch.Generator().manual_seed(0)).to(dtype)
     labels = torch.arange(20) % 5
-    found = example_signals(logits, labels)
+    found = single_label(logits, labels)
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found, example_signals(logits.float(), labels), rtol=0, atol=0)
+    torch.testing.assert_close(found, single_label(logits.float(), labels), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32])
 def test_signals_of_other_integers(dtype):
     logits = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(20) % 5
-    assert torch.equal(example_signals(logits, labels.to(dtype)), example_signals(logits, labels))
+    assert torch.equal(single_label(logits, labels.to(dtype)), single_label(logits, labels))
 
 
 def test_signals_need_no_gradient_and_change_nothing():
     logits = torch.randn(20, 5, requires_grad=True)
     before = logits.detach().clone()
-    assert not example_signals(logits, torch.arange(20) % 5).requires_grad
+    assert not example_signals("single-label", logits, torch.arange(20) % 5).requires_grad
     assert torch.equal(logits, before)
 
 
@@ -192,7 +193,7 @@ def test_logits_are_found_in_every_output(form):
     assert [seen.ids.tolist() for seen in received] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert torch.cat([seen.labels for seen in received]).tolist() == [row["y"] for row in ROWS]
     logits = model.head(torch.arange(10.0)[:, None])
-    wanted = example_signals(logits, torch.arange(10) % 3)
+    wanted = single_label(logits, torch.arange(10) % 3)
     torch.testing.assert_close(torch.cat([seen.signals for seen in received]), wanted)
     assert received[0].features is None
 
@@ -210,15 +211,15 @@ def test_output_without_logits(form):
 @pytest.mark.parametrize(
     ("form", "found"),
     [
-        (lambda logits: logits[:, :1], r"got 4 rows, logits \(4, 1\)"),
-        (lambda logits: logits[:, None], r"got 4 rows, logits \(4, 1, 3\)"),
-        (lambda logits: logits[:3], r"got 4 rows, logits \(3, 3\)"),
+        (lambda logits: logits[:, :1], r"logits \(4, 1\)"),
+        (lambda logits: logits[:, None], r"logits \(4, 1, 3\)"),
+        (lambda logits: logits[:3], r"the batch's 4 rows; .* logits \(3, 3\)"),
     ],
 )
 def test_logits_of_another_shape(form, found):
     model = Model(form)
     Tap(loader := loader_of(ROWS), model, "labels", None, [].append)
-    with pytest.raises(ArgumentError, match=rf"single-label classification: .*; {found}"):
+    with pytest.raises(ArgumentError, match=rf"PruningTrainerCallback wants .*{found}"):
         train_pass(loader, model)
 
 
@@ -227,7 +228,7 @@ def test_logits_of_another_shape(form, found):
     [
         (lambda y: y.float(), r"torch.float32 labels \(4,\)"),
         (lambda y: y[:, None], r"torch.int64 labels \(4, 1\)"),
-        (lambda y: y[:2], r"torch.int64 labels \(2,\)"),
+        (lambda y: y[:2], r"the batch's 4 rows; got labels \(2,\)"),
     ],
 )
 def test_labels_of_another_shape(labels, found):
@@ -239,7 +240,7 @@ def test_labels_of_another_shape(labels, found):
 
     model, loader = Model(), DataLoader(ROWS, batch_size=4, collate_fn=collate)
     Tap(loader, model, "labels", None, [].append)
-    with pytest.raises(ArgumentError, match=rf"single-label classification: .* got 4 rows, .* {found}"):
+    with pytest.raises(ArgumentError, match=rf"PruningTrainerCallback wants .*{found}"):
         train_pass(loader, model)
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from hf_prune import AlignmentError, ArgumentError, ArgumentTypeError, TrainingDynamics
-from hf_prune.capture import example_signals
 from hf_prune.dynamics import SIGNALS, checked_dynamics
+from hf_prune.tasks import single_label
 
 NAN = math.nan
 
@@ -66,7 +66,7 @@ def test_from_logits_by_hand():
 def test_from_logits_equals_what_the_callback_computes(logits, seed):
     labels = np.random.default_rng(seed).integers(logits.shape[1], size=len(logits))
     run = TrainingDynamics.from_logits(logits[None], labels)
-    rows = example_signals(torch.from_numpy(logits.copy()), torch.from_numpy(labels)).numpy()
+    rows = single_label(torch.from_numpy(logits.copy()), torch.from_numpy(labels)).numpy()
     for column, signal in enumerate(SIGNALS):
         np.testing.assert_allclose(run[signal][0], rows[:, column], rtol=1e-6, atol=1e-6, err_msg=signal)
 
@@ -76,7 +76,7 @@ def test_from_logits_of_many_rows_equals_what_the_callback_computes():
     logits, labels = rng.normal(scale=4, size=(2, 500, 10)).astype(np.float32), rng.integers(10, size=500)
     run = TrainingDynamics.from_logits(logits, labels)
     for epoch in range(2):
-        rows = example_signals(torch.from_numpy(logits[epoch]), torch.from_numpy(labels)).numpy()
+        rows = single_label(torch.from_numpy(logits[epoch]), torch.from_numpy(labels)).numpy()
         np.testing.assert_array_equal(run["correct"][epoch], rows[:, SIGNALS.index("correct")])
         for column, signal in enumerate(SIGNALS):
             np.testing.assert_allclose(run[signal][epoch], rows[:, column], rtol=1e-6, atol=2e-6)
