@@ -1,21 +1,19 @@
 """Training dynamics: what a training run showed of every example, epoch by epoch."""
 
-import json
 import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_prune import dynamics_file
 from hf_prune.arguments import did_you_mean
 from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError
+from hf_prune.logits import epoch_signals
 
 SIGNALS = ("loss", "p_true", "margin", "correct", "el2n")
 UNSEEN = -1
-_FORMAT = "hf_prune.dynamics/1"
 
 Epochs = tuple[int, int] | None
 
@@ -82,7 +80,7 @@ class TrainingDynamics:
             raise ArgumentError(f"`labels`: wanted whole numbers from 0 to {logits.shape[2] - 1}")
         signals = np.empty((len(SIGNALS), *logits.shape[:2]), dtype=np.float32)
         for epoch, at_epoch in enumerate(logits):
-            signals[:, epoch] = _from_epoch_logits(at_epoch.astype(np.float64), labels)
+            signals[:, epoch] = epoch_signals(at_epoch.astype(np.float64), labels)
         return cls(signals, labels.astype(np.int64))
 
     def __getitem__(self, signal: str) -> NDArray[np.float32]:
@@ -175,19 +173,7 @@ class TrainingDynamics:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file at `path`, replacing a file there only once the new one is complete."""
-        from safetensors.numpy import save_file
-
-        path = Path(path)
-        if path.is_dir():
-            raise ArgumentError(f"`path`: wanted a file such as {path / 'dynamics.safetensors'}, got a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {"signals": self._signals, "labels": self.labels}
-        tensors |= {f"features.{moment}": array for moment, array in self.features.items()}
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".hf_prune-") as folder:
-            complete = Path(folder) / "dynamics"
-            contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-            save_file(contiguous, complete, metadata={"format": _FORMAT, "signals": json.dumps(SIGNALS)})
-            complete.replace(path)
+        dynamics_file.write_file(path, SIGNALS, self._signals, self.labels, self.features)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -196,43 +182,7 @@ class TrainingDynamics:
         Raises:
             ArgumentError: no such file, or not one of ours.
         """
-        from safetensors import SafetensorError, safe_open
-
-        if not Path(path).is_file():
-            raise ArgumentError(
-                f"`dynamics`: no file at {os.fspath(path)!r}; wanted one that TrainingDynamics.save wrote"
-            )
-        try:
-            with safe_open(path, framework="numpy") as file:
-                metadata, names = file.metadata() or {}, file.keys()
-                ours = metadata.get("format") == _FORMAT and metadata.get("signals") == json.dumps(SIGNALS)
-                # Another program's tensors may be huge, or of a type that numpy lacks.
-                if not ours or not {"signals", "labels"} <= set(names):
-                    raise ArgumentError(f"`dynamics`: {os.fspath(path)!r} was not written by TrainingDynamics.save")
-                tensors = {name: file.get_tensor(name) for name in names}
-        except SafetensorError as error:
-            raise ArgumentError(
-                f"`dynamics`: {os.fspath(path)!r} is damaged or no safetensors file ({error})"
-            ) from error
-        features = {name.removeprefix("features."): tensors[name] for name in tensors if name.startswith("features.")}
-        return cls(tensors["signals"], tensors["labels"], features)
-
-
-def _from_epoch_logits(logits: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:
-    """(5, n) signals of one epoch from its (n, classes) logits."""
-    rows = np.arange(len(labels))
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    true = logits[rows, labels]
-    others = logits.copy()
-    others[rows, labels] = -np.inf
-    error = np.exp(log_p)
-    p_true = error[rows, labels]
-    error[rows, labels] -= 1
-    # The lowest class wins a tie of logits, as argmax does.
-    margin = true - others.max(axis=1)
-    correct = np.where(np.isnan(margin), np.nan, logits.argmax(axis=1) == labels)
-    return np.stack([-log_p[rows, labels], p_true, margin, correct, np.sqrt((error**2).sum(axis=1))])
+        return cls(*dynamics_file.read_file(path, SIGNALS))
 
 
 def _one_to_one(recorded: NDArray[np.int64], given: NDArray[Any]) -> NDArray[np.bool_]:
