@@ -5,15 +5,16 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
+from datasets import Dataset
 from numpy.typing import ArrayLike, NDArray
 
-from hf_prune import dynamics_file
+from hf_prune import dynamics_file, dynamics_table
 from hf_prune.arguments import did_you_mean
 from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError
 from hf_prune.logits import epoch_signals
 
 SIGNALS = ("loss", "p_true", "margin", "correct", "el2n")
-UNSEEN = -1
+UNSEEN = dynamics_table.UNSEEN
 
 Epochs = tuple[int, int] | None
 
@@ -183,6 +184,48 @@ class TrainingDynamics:
             ArgumentError: no such file, or not one of ours.
         """
         return cls(*dynamics_file.read_file(path, SIGNALS))
+
+    def to_dataset(self) -> Dataset:
+        """A table with one row for each example, a copy.
+
+        Columns: `row`, the int64 position; `label`, int64, -1 where never seen; of each signal a list of `epochs`
+        float32, NaN where not seen; of features, as `features.early` and `features.last`, lists of d float32.
+
+        Raises:
+            ArgumentError: no epoch is recorded, or features have no dimension.
+
+        >>> run = TrainingDynamics.from_logits([[[2.0, 0.0]], [[0.0, 1.0]]], labels=[0])
+        >>> table = run.to_dataset()
+        >>> table[0]["margin"], table.column_names
+        ([2.0, -1.0], ['row', 'label', 'loss', 'p_true', 'margin', 'correct', 'el2n'])
+        """
+        by_name = dict(zip(SIGNALS, self._signals, strict=True))
+        return dynamics_table.to_dataset(self.labels, by_name, self.features)
+
+    @classmethod
+    def from_dataset(cls, dataset: Dataset) -> Self:
+        """The dynamics that `to_dataset` wrote, exactly; `row` says where each row belongs, so they may be shuffled.
+
+        Columns that are not of `to_dataset` are ignored.
+
+        Raises:
+            ArgumentError: a column is missing, of another type or holds nulls; rows are repeated, missing or out of
+                range. ArgumentTypeError: no Dataset.
+
+        >>> run = TrainingDynamics.from_logits([[[2.0, 0.0], [0.0, 1.0]]], labels=[0, 0])
+        >>> TrainingDynamics.from_dataset(run.to_dataset().shuffle(seed=0))["margin"].tolist()
+        [[2.0, -1.0]]
+        """
+        return cls(*dynamics_table.from_dataset(dataset, SIGNALS))
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_dataset()` as one Parquet file, replacing a file there only once the new one is complete."""
+        dynamics_table.write_parquet(self.to_dataset(), path)
+
+    @classmethod
+    def from_parquet(cls, path: str | os.PathLike[str]) -> Self:
+        """As `from_dataset`, from a file that `to_parquet` wrote; ArgumentError where it is another or damaged."""
+        return cls(*dynamics_table.read_parquet(path, SIGNALS))
 
 
 def _one_to_one(recorded: NDArray[np.int64], given: NDArray[Any]) -> NDArray[np.bool_]:
