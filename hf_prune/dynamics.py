@@ -252,6 +252,25 @@ class TrainingDynamics:
 
         return cls(*merged(runs))
 
+    def scores(self, method: str, **options: Any) -> NDArray[np.float64]:
+        """(n,) float64 scores in the units of a score method that reads dynamics only, such as "el2n" or "aum".
+
+        Args:
+            method: its name.
+            options: the method's own; `epochs=` may also be a slice without a step.
+
+        Raises:
+            ArgumentError: no such method (the closest is named), one that needs more than dynamics, or rows that were
+                never seen. ArgumentTypeError: an option that it doesn't take.
+
+        >>> run = TrainingDynamics.from_logits([[[2.0, 0.0]], [[0.0, 1.0]]], labels=[0])
+        >>> run.scores("aum").tolist(), run.scores("aum", epochs=slice(1, None)).tolist()
+        ([0.5], [-1.0])
+        """
+        from hf_prune.dynamics_scores import scores_of_run
+
+        return scores_of_run(self, method, options)
+
 
 def _one_to_one(recorded: NDArray[np.int64], given: NDArray[Any]) -> NDArray[np.bool_]:
     """(n,) where the pair (recorded, given) belongs to one matching of the two sets of labels."""
