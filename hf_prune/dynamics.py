@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from datasets import Dataset
@@ -12,6 +12,9 @@ from hf_prune import dynamics_file, dynamics_table
 from hf_prune.arguments import did_you_mean
 from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError
 from hf_prune.logits import epoch_signals
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SIGNALS = ("loss", "p_true", "margin", "correct", "el2n")
 UNSEEN = dynamics_table.UNSEEN
@@ -270,6 +273,12 @@ class TrainingDynamics:
         from hf_prune.dynamics_scores import scores_of_run
 
         return scores_of_run(self, method, options)
+
+    def plot(self) -> "Figure":
+        """The data map, confidence against variability; see hf_prune.plots.plot_data_map."""
+        from hf_prune.plots import plot_data_map
+
+        return plot_data_map(self)
 
 
 def _one_to_one(recorded: NDArray[np.int64], given: NDArray[Any]) -> NDArray[np.bool_]:
