@@ -11,10 +11,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from hf_prune.arguments import one_of
 from hf_prune.capture import Tap, head_of
-from hf_prune.dynamics import TrainingDynamics
+from hf_prune.dynamics import TASKS, TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.recording import STATE, Recording
-from hf_prune.tasks import TASKS
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ class Seen(NamedTuple):
         labels: (batch,) int64, UNSEEN for tasks whose labels are no classes of rows.
         signals: (batch, 5) float32 in the order of `dynamics.SIGNALS`.
         features: (batch, d) float32 input of the head, or None.
-        task: one of `tasks.TASKS`.
+        task: one of `dynamics.TASKS`.
     """
 
     ids: torch.Tensor
@@ -105,7 +105,7 @@ class Tap:
         label_name: the batch's key for labels.
         head: the module whose input is the features, or None.
         receive: called with every training batch.
-        task: one of `tasks.TASKS`; None reads it from the first batch.
+        task: one of `dynamics.TASKS`; None reads it from the first batch.
     """
 
     def __init__(

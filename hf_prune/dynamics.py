@@ -1,22 +1,25 @@
 """Training dynamics: what a training run showed of every example, epoch by epoch."""
 
-import json
 import os
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from datasets import Dataset
 from numpy.typing import ArrayLike, NDArray
 
-from hf_prune.arguments import did_you_mean
+from hf_prune import dynamics_file, dynamics_table
+from hf_prune.arguments import did_you_mean, one_of
 from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError
+from hf_prune.logits import epoch_signals
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SIGNALS = ("loss", "p_true", "margin", "correct", "el2n")
+TASKS = ("single-label", "multi-label", "regression", "token-classification", "causal-lm", "seq2seq")
 OF_REGRESSION = ("loss", "el2n")
-UNSEEN = -1
-_FORMAT = "hf_prune.dynamics/1"
+UNSEEN = dynamics_table.UNSEEN
 
 Epochs = tuple[int, int] | None
 
@@ -45,7 +48,7 @@ class TrainingDynamics:
         signals: (5, epochs, n) float32 in the order of the table.
         labels: (n,) int64 class of each row, -1 where the row was never seen.
         features: embeddings by moment, "early" and "last", each (n, d) float32.
-        task: what was trained for, one of `hf_prune.tasks.TASKS`.
+        task: what was trained for, one of TASKS.
 
     >>> run = TrainingDynamics.from_logits([[[2.0, 0.0], [0.0, 1.0]]], labels=[0, 0])
     >>> run["margin"].tolist()
@@ -67,7 +70,7 @@ class TrainingDynamics:
         self._signals = signals
         self.labels = labels
         self.features = dict(features or {})
-        self.task = task
+        self.task = one_of("task", task, TASKS)
 
     @classmethod
     def from_logits(cls, logits: ArrayLike, labels: ArrayLike) -> Self:
@@ -92,7 +95,7 @@ class TrainingDynamics:
             raise ArgumentError(f"`labels`: wanted whole numbers from 0 to {logits.shape[2] - 1}")
         signals = np.empty((len(SIGNALS), *logits.shape[:2]), dtype=np.float32)
         for epoch, at_epoch in enumerate(logits):
-            signals[:, epoch] = _from_epoch_logits(at_epoch.astype(np.float64), labels)
+            signals[:, epoch] = epoch_signals(at_epoch.astype(np.float64), labels)
         return cls(signals, labels.astype(np.int64))
 
     def __getitem__(self, signal: str) -> NDArray[np.float32]:
@@ -194,20 +197,7 @@ class TrainingDynamics:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file at `path`, replacing a file there only once the new one is complete."""
-        from safetensors.numpy import save_file
-
-        path = Path(path)
-        if path.is_dir():
-            raise ArgumentError(f"`path`: wanted a file such as {path / 'dynamics.safetensors'}, got a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {"signals": self._signals, "labels": self.labels}
-        tensors |= {f"features.{moment}": array for moment, array in self.features.items()}
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".hf_prune-") as folder:
-            complete = Path(folder) / "dynamics"
-            metadata = {"format": _FORMAT, "signals": json.dumps(SIGNALS), "task": self.task}
-            contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-            save_file(contiguous, complete, metadata=metadata)
-            complete.replace(path)
+        dynamics_file.write_file(path, SIGNALS, self._signals, self.labels, self.features, self.task)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -216,43 +206,101 @@ class TrainingDynamics:
         Raises:
             ArgumentError: no such file, or not one of ours.
         """
-        from safetensors import SafetensorError, safe_open
+        return cls(*dynamics_file.read_file(path, SIGNALS))
 
-        if not Path(path).is_file():
-            raise ArgumentError(
-                f"`dynamics`: no file at {os.fspath(path)!r}; wanted one that TrainingDynamics.save wrote"
-            )
-        try:
-            with safe_open(path, framework="numpy") as file:
-                metadata, names = file.metadata() or {}, file.keys()
-                ours = metadata.get("format") == _FORMAT and metadata.get("signals") == json.dumps(SIGNALS)
-                # Another program's tensors may be huge, or of a type that numpy lacks.
-                if not ours or not {"signals", "labels"} <= set(names):
-                    raise ArgumentError(f"`dynamics`: {os.fspath(path)!r} was not written by TrainingDynamics.save")
-                tensors = {name: file.get_tensor(name) for name in names}
-        except SafetensorError as error:
-            raise ArgumentError(
-                f"`dynamics`: {os.fspath(path)!r} is damaged or no safetensors file ({error})"
-            ) from error
-        features = {name.removeprefix("features."): tensors[name] for name in tensors if name.startswith("features.")}
-        return cls(tensors["signals"], tensors["labels"], features, metadata.get("task", "single-label"))
+    def to_dataset(self) -> Dataset:
+        """A table with one row for each example, a copy.
 
+        Columns: `row`, the int64 position; `label`, int64, -1 where never seen; `task` if not "single-label"; of
+        each signal a list of `epochs` float32, NaN where not seen; of features, as `features.early` and
+        `features.last`, lists of d float32.
 
-def _from_epoch_logits(logits: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:
-    """(5, n) signals of one epoch from its (n, classes) logits."""
-    rows = np.arange(len(labels))
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    true = logits[rows, labels]
-    others = logits.copy()
-    others[rows, labels] = -np.inf
-    error = np.exp(log_p)
-    p_true = error[rows, labels]
-    error[rows, labels] -= 1
-    # The lowest class wins a tie of logits, as argmax does.
-    margin = true - others.max(axis=1)
-    correct = np.where(np.isnan(margin), np.nan, logits.argmax(axis=1) == labels)
-    return np.stack([-log_p[rows, labels], p_true, margin, correct, np.sqrt((error**2).sum(axis=1))])
+        Raises:
+            ArgumentError: no epoch is recorded, or features have no dimension.
+
+        >>> run = TrainingDynamics.from_logits([[[2.0, 0.0]], [[0.0, 1.0]]], labels=[0])
+        >>> table = run.to_dataset()
+        >>> table[0]["margin"], table.column_names
+        ([2.0, -1.0], ['row', 'label', 'loss', 'p_true', 'margin', 'correct', 'el2n'])
+        """
+        by_name = dict(zip(SIGNALS, self._signals, strict=True))
+        return dynamics_table.to_dataset(self.labels, by_name, self.features, self.task)
+
+    @classmethod
+    def from_dataset(cls, dataset: Dataset) -> Self:
+        """The dynamics that `to_dataset` wrote, exactly; `row` says where each row belongs, so they may be shuffled.
+
+        Columns that are not of `to_dataset` are ignored.
+
+        Raises:
+            ArgumentError: a column is missing, of another type or holds nulls; rows are repeated, missing or out of
+                range. ArgumentTypeError: no Dataset.
+
+        >>> run = TrainingDynamics.from_logits([[[2.0, 0.0], [0.0, 1.0]]], labels=[0, 0])
+        >>> TrainingDynamics.from_dataset(run.to_dataset().shuffle(seed=0))["margin"].tolist()
+        [[2.0, -1.0]]
+        """
+        return cls(*dynamics_table.from_dataset(dataset, SIGNALS))
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_dataset()` as one Parquet file, replacing a file there only once the new one is complete."""
+        dynamics_table.write_parquet(self.to_dataset(), path)
+
+    @classmethod
+    def from_parquet(cls, path: str | os.PathLike[str]) -> Self:
+        """As `from_dataset`, from a file that `to_parquet` wrote; ArgumentError where it is another or damaged."""
+        return cls(*dynamics_table.read_parquet(path, SIGNALS))
+
+    @classmethod
+    def merge(cls, runs: Iterable[Any]) -> Self:
+        """The mean of several runs on the same rows, as with several seeds: of each signal in each epoch over the runs
+        that saw the row in it, NaN where none did.
+
+        Features are dropped, because those of different runs can't be compared. Scores that are means of a signal
+        (AUM, EL2N) become their mean over the runs where all saw a row as often; Variability is that of the averaged
+        run, and Forgetting refuses it.
+
+        Args:
+            runs: each as in `dynamics=` of `prune`; a generator's are read one after the other.
+
+        Memory: 80 bytes a row and epoch, and two of the runs.
+
+        Raises:
+            AlignmentError: other rows or labels. ArgumentError: other numbers of epochs, or no run.
+
+        >>> runs = [TrainingDynamics.from_logits([[[margin, 0.0]]], labels=[0]) for margin in (1.0, 3.0)]
+        >>> TrainingDynamics.merge(runs)["margin"].tolist()
+        [[2.0]]
+        """
+        from hf_prune.dynamics_merge import merged
+
+        signals, labels, task = merged(runs)
+        return cls(signals, labels, task=task)
+
+    def scores(self, method: str, **options: Any) -> NDArray[np.float64]:
+        """(n,) float64 scores in the units of a score method that reads dynamics only, such as "el2n" or "aum".
+
+        Args:
+            method: its name.
+            options: the method's own; `epochs=` may also be a slice without a step.
+
+        Raises:
+            ArgumentError: no such method (the closest is named), one that needs more than dynamics, or rows that were
+                never seen. ArgumentTypeError: an option that it doesn't take.
+
+        >>> run = TrainingDynamics.from_logits([[[2.0, 0.0]], [[0.0, 1.0]]], labels=[0])
+        >>> run.scores("aum").tolist(), run.scores("aum", epochs=slice(1, None)).tolist()
+        ([0.5], [-1.0])
+        """
+        from hf_prune.dynamics_scores import scores_of_run
+
+        return scores_of_run(self, method, options)
+
+    def plot(self) -> "Figure":
+        """The data map, confidence against variability; see hf_prune.plots.plot_data_map."""
+        from hf_prune.plots import plot_data_map
+
+        return plot_data_map(self)
 
 
 def _one_to_one(recorded: NDArray[np.int64], given: NDArray[Any]) -> NDArray[np.bool_]:

@@ -6,10 +6,12 @@ import numpy as np
 
 from hf_prune.comparison import FULL, Comparison, Spread, size_text
 from hf_prune.errors import ArgumentError, MissingExtraError
+from hf_prune.methods.random_ import keyed_hash
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from hf_prune.dynamics import TrainingDynamics
     from hf_prune.selection import Selection
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
@@ -21,6 +23,9 @@ MARKERS = "osD^vP"
 
 NAMED_GROUPS = 30
 """Up to so many groups have their names on the axis."""
+
+DRAWN_POINTS = 20_000
+"""Points of a data map beyond which a sample is drawn."""
 
 
 def plot_selection(selection: "Selection") -> "Figure":
@@ -91,6 +96,61 @@ def plot_comparison(comparison: Comparison) -> "Figure":
     average.set(title="Average", ylabel="test accuracy in %")
     worst.set(title="Worst class", ylabel="lowest class recall in %")
     figure.legend(*average.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    return figure
+
+
+def plot_data_map(dynamics: "TrainingDynamics") -> "Figure":
+    """The data map: a point for each example, mean probability of the true class against its standard deviation.
+
+    Both are over the epochs that showed the example, and the colour is the share of them in which it was classified
+    correctly. Easy examples are at the top left, hard and mislabelled ones at the bottom left, ambiguous ones at the
+    right.
+
+    At most 20,000 points are drawn, the same ones for the same number of rows: a random sample by a keyed hash of the
+    position. The title says how many of how many.
+
+    Returns:
+        As plot_comparison.
+
+    Raises:
+        ArgumentError: a row was never seen, or no epoch is recorded. MissingExtraError: matplotlib is not installed.
+
+    Reference: Swayamdipta et al., *Dataset Cartography: Mapping and Diagnosing Datasets with Training Dynamics*
+    (2020), arXiv 2009.10795, section 2.1 and figure 1.
+
+    >>> from hf_prune import TrainingDynamics
+    >>> run = TrainingDynamics.from_logits([[[0.0, 0.0], [9.0, 0.0]], [[99.0, 0.0], [9.0, 0.0]]], labels=[0, 1])
+    >>> run.plot().axes[0].get_title()
+    'Data map: 2 of 2 rows'
+    """
+    figure, n = _figure(figsize=(7, 5)), len(dynamics)
+    # In the order of the hash, so that no part of the dataset lies on top of another.
+    rows = np.argsort(keyed_hash(0, np.arange(n)), kind="stable")[:DRAWN_POINTS]
+    axes = figure.subplots()
+    points = axes.scatter(
+        dynamics.scores("variability")[rows],
+        dynamics.mean("p_true")[rows],
+        c=dynamics.mean("correct")[rows],
+        cmap="viridis",
+        vmin=0,
+        vmax=1,
+        s=float(np.clip(20_000 / max(1, len(rows)), 4, 25)),
+        linewidths=0,
+        rasterized=True,
+    )
+    # Where no point can be: with the mean p the deviation is at most sqrt(p (1 - p)).
+    axes.text(0.16, 0.99, "← easy to learn", va="center")
+    axes.text(0.16, 0.01, "← hard to learn", va="center")
+    axes.text(0.5, 0.9, "↓ ambiguous", va="center", ha="right")
+    axes.set(
+        title=f"Data map: {len(rows):,} of {n:,} rows",
+        xlabel="variability (standard deviation of the probability of the true class)",
+        ylabel="confidence (its mean)",
+        xlim=(-0.01, 0.51),
+        ylim=(-0.02, 1.02),
+    )
+    figure.colorbar(points, ax=axes, label="correctness (share of epochs)")
+    axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 

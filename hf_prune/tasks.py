@@ -16,7 +16,7 @@ CHUNK = 2**22
 
 
 def task_of(model: nn.Module, labels: torch.Tensor, logits: torch.Tensor) -> str:
-    """One of TASKS, from the shapes and from the model's class.
+    """One of dynamics.TASKS, from the shapes and from the model's class.
 
     Raises:
         ArgumentError: none of them.
@@ -95,7 +95,7 @@ def of_next_tokens(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return of_tokens(logits[:, :-1], labels[:, 1:])
 
 
-TASKS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+SIGNALS_OF: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "single-label": single_label,
     "multi-label": multi_label,
     "regression": regression,
@@ -114,7 +114,7 @@ def example_signals(task: str, logits: torch.Tensor, labels: torch.Tensor) -> to
         ArgumentError: the batch is none of this task.
     """
     try:
-        return TASKS[task](logits.detach(), labels)
+        return SIGNALS_OF[task](logits.detach(), labels)
     except (RuntimeError, IndexError, ValueError) as error:
         raise ArgumentError(
             f"`task`: the logits {tuple(logits.shape)} and {labels.dtype} labels {tuple(labels.shape)} are none of "

@@ -27,6 +27,16 @@ print("torch" in sys.modules, "faiss" in sys.modules)"""
     assert run(code) == "False False"
 
 
+def test_dynamics_need_no_torch():
+    code = """
+import sys, hf_prune
+run = hf_prune.TrainingDynamics.from_logits([[[1.0, 0.0], [0.0, 1.0]]], labels=[0, 1])
+again = hf_prune.TrainingDynamics.from_dataset(run.to_dataset())
+hf_prune.TrainingDynamics.merge([run, again]).scores("el2n")
+print("torch" in sys.modules, "faiss" in sys.modules, "matplotlib" in sys.modules)"""
+    assert run(code) == "False False False"
+
+
 @pytest.mark.parametrize("names", [["Dataset.prune"], ["Dataset.selection"], ["Dataset.prune", "DatasetDict.prune"]])
 def test_what_another_package_defined_stays(names):
     theirs = "; ".join(f"datasets.{name} = 'theirs'" for name in names)

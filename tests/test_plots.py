@@ -6,7 +6,9 @@ from datasets import Dataset
 
 import hf_prune
 from hf_prune.comparison import FULL, Comparison, Result
-from hf_prune.plots import plot_comparison, plot_selection
+from hf_prune.dynamics import SIGNALS, TrainingDynamics
+from hf_prune.methods.random_ import keyed_hash
+from hf_prune.plots import DRAWN_POINTS, plot_comparison, plot_data_map, plot_selection
 
 
 def comparison(methods=("random", "D2"), seeds=(0, 1)):
@@ -105,3 +107,60 @@ def test_many_groups_have_no_names_and_none_are_an_error():
     assert share.get_xlabel() == "40 groups"
     with pytest.raises(hf_prune.ArgumentError, match="this selection has no groups to show; prune with quotas="):
         plot_selection(dataset.prune("random", keep=0.5).selection)
+
+
+def on_the_map(figure):
+    """The points (n, 2) of a data map and what their colours say (n,)."""
+    (points,) = figure.axes[0].collections
+    return np.array(points.get_offsets()), np.array(points.get_array())
+
+
+def test_the_data_map_by_hand(tmp_path):
+    # Row 0 has the probabilities 0.2 and 0.6; row 1 is unseen in epoch 0; row 2 is as sure as can be.
+    p_true = np.float32([[0.2, np.nan, 1], [0.6, 0.1, 1]])
+    signals = np.full((len(SIGNALS), 2, 3), np.nan, dtype=np.float32)
+    signals[SIGNALS.index("p_true")], signals[SIGNALS.index("correct")] = p_true, p_true > 0.5
+    signals[SIGNALS.index("correct"), 0, 1] = np.nan
+    figure = TrainingDynamics(signals, np.zeros(3, dtype=np.int64)).plot()
+    places, correctness = on_the_map(figure)
+    found = sorted(map(tuple, np.column_stack([places, correctness]).round(6).tolist()))
+    assert found == [(0, 0.1, 0), (0, 1, 1), (0.2, 0.4, 0.5)]
+    axes, bar = figure.axes
+    assert axes.get_title() == "Data map: 3 of 3 rows"
+    assert axes.get_xlabel().startswith("variability")
+    assert axes.get_ylabel().startswith("confidence")
+    assert bar.get_ylabel().startswith("correctness")
+    assert axes.collections[0].get_clim() == (0, 1)
+    figure.savefig(tmp_path / "map.png")
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_large_data_map_shows_a_sample_that_is_always_the_same():
+    n = DRAWN_POINTS + 5_000
+    signals = np.zeros((len(SIGNALS), 1, n), dtype=np.float32)
+    signals[SIGNALS.index("p_true")] = np.arange(n) / n
+    run = TrainingDynamics(signals, np.zeros(n, dtype=np.int64))
+    places, _ = on_the_map(plot_data_map(run))
+    rows = (places[:, 1] * n).round().astype(int)
+    assert rows.tolist() == np.argsort(keyed_hash(0, np.arange(n)))[:DRAWN_POINTS].tolist()
+    assert plot_data_map(run).axes[0].get_title() == "Data map: 20,000 of 25,000 rows"
+
+
+def test_a_data_map_of_no_rows():
+    figure = TrainingDynamics(np.zeros((len(SIGNALS), 1, 0), dtype=np.float32), np.zeros(0, dtype=np.int64)).plot()
+    assert figure.axes[0].get_title() == "Data map: 0 of 0 rows"
+
+
+def test_a_data_map_of_rows_that_were_never_seen():
+    run = TrainingDynamics.from_logits([[[1.0, 0.0], [np.nan, np.nan]]], labels=[0, 0])
+    with pytest.raises(
+        hf_prune.ArgumentError, match="1 of 2 rows were never seen in epochs 0 to 0, the first is row 1"
+    ):
+        run.plot()
+
+
+def test_a_data_map_without_matplotlib(monkeypatch):
+    run = TrainingDynamics.from_logits([[[1.0, 0.0]]], labels=[0])
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(hf_prune.MissingExtraError, match=r'pip install "hf_prune\[plots\]"'):
+        run.plot()

@@ -20,12 +20,16 @@ from transformers import (
 
 import hf_prune
 from hf_prune import PruningTrainerCallback, tasks
-from hf_prune.dynamics import SIGNALS
+from hf_prune.dynamics import SIGNALS, TASKS
 from hf_prune.tasks import example_signals, task_of
 
 N, TOKENS, WORDS = 13, 6, 11
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 BERT = {"vocab_size": WORDS, "max_position_embeddings": 8} | SMALL
+
+
+def test_every_task_has_its_signals():
+    assert tuple(tasks.SIGNALS_OF) == TASKS
 
 
 def signals_of(task, logits, labels):
@@ -182,6 +186,9 @@ def test_under_a_trainer(name, tmp_path):
     dynamics.save(tmp_path / "run.safetensors")
     loaded = hf_prune.TrainingDynamics.load(tmp_path / "run.safetensors")
     assert loaded.task == dynamics.take(np.arange(3)).task == name
+    dynamics.to_parquet(tmp_path / "run.parquet")
+    assert hf_prune.TrainingDynamics.from_parquet(tmp_path / "run.parquet").task == name
+    assert hf_prune.TrainingDynamics.merge([dynamics, loaded]).task == name
     hardest = dataset.prune("el2n", keep=3, dynamics=loaded).selection
     assert hardest.indices.tolist() == sorted(np.argsort(-dynamics["el2n"].mean(axis=0))[:3])
     with pytest.raises(hf_prune.AlignmentError, match="recorded for 13 rows, this dataset has 12"):

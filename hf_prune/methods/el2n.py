@@ -20,7 +20,8 @@ class EL2N(DynamicsScore):
 
     Reference: Paul, Ganguli, Dziugaite, *Deep Learning on a Data Diet* (2021), arXiv 2107.07075, Definition 2.2.
     *Deviations*: the paper averages one early epoch over ten runs; this averages the epochs of one run, so
-    `epochs=` should be early ones where the run is long.
+    `epochs=` should be early ones where the run is long. The paper's own is one epoch of ten runs that
+    TrainingDynamics.merge has averaged.
 
     >>> import hf_prune
     >>> from datasets import Dataset

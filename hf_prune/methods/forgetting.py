@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_prune.errors import ArgumentError
 from hf_prune.methods.base import DynamicsScore
 from hf_prune.signals import Signals
 
@@ -18,6 +19,9 @@ class Forgetting(DynamicsScore):
     events, higher = harder. An example that was never classified correctly gets epochs + 1.
 
     Cost: O(epochs * n).
+
+    Raises:
+        ArgumentError: the dynamics are merged from runs that disagree.
 
     Reference: Toneva et al., *An Empirical Study of Example Forgetting during Deep Neural Network Learning* (2019),
     arXiv 1812.05159, Algorithm 1. *Deviations*: the paper gives never-learnt examples infinitely many events; epochs
@@ -39,6 +43,11 @@ class Forgetting(DynamicsScore):
         ever = np.zeros(correct.shape[1], dtype=bool)
         before = np.zeros(correct.shape[1], dtype=np.float32)
         for now in correct:
+            if ((now > 0) & (now < 1)).any():
+                raise ArgumentError(
+                    "`forgetting` counts events of one run, and these dynamics are the mean of several; average what "
+                    'each run scores: np.mean([run.scores("forgetting") for run in runs], axis=0)'
+                )
             # NaN compares false: an epoch that didn't show the example is no presentation.
             events += (before == 1) & (now == 0)
             ever |= now == 1
