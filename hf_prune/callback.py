@@ -3,10 +3,13 @@
 import logging
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import extract_model_from_parallel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hf_prune.arguments import one_of
@@ -69,6 +72,7 @@ class PruningTrainerCallback(TrainerCallback):
         self.resume_from = resume_from
         self._tap: Tap | None = None
         self._recording: Recording | None = None
+        self._looping = False
 
     @property
     def dynamics(self) -> TrainingDynamics:
@@ -84,6 +88,46 @@ class PruningTrainerCallback(TrainerCallback):
             )
         return self._recording.dynamics()
 
+    @contextmanager
+    def record(self, model: torch.nn.Module, dataloader: Any, *, label_name: str = "labels") -> Iterator[None]:
+        """Record one epoch of a loop without a Trainer, a plain one or accelerate's; the next call has the next epoch.
+
+        An epoch that an error ended is not kept.
+
+        Args:
+            model: called as model(**batch), in training mode.
+            dataloader: of a dataset with rows that can be counted, whose batches are mappings; its workers may not
+                outlive an epoch.
+            label_name: the batch's key for labels.
+
+        Raises:
+            ArgumentError: no pass of the model took a batch of this loader, or the loader is that of another dataset.
+        """
+        loader = getattr(dataloader, "base_dataloader", dataloader)
+        recording = self._recording if self._looping else None
+        if recording is not None and recording.n != len(loader.dataset):
+            raise ArgumentError(
+                f"`dataloader`: the epochs before are of {recording.n} rows, this dataset has {len(loader.dataset)}; "
+                "take a new PruningTrainerCallback for another dataset"
+            )
+        if recording is None:
+            _check_countable(loader.dataset)
+            recording, self._looping = Recording(len(loader.dataset), epochs=None), True
+        self._recording, bare = recording, extract_model_from_parallel(model)
+        recording.begin_epoch()
+        head = head_of(bare, self.features) if self.features else None
+        self._tap = Tap(loader, bare, label_name, head, recording.add, self.task)
+        try:
+            yield
+        finally:
+            self._detach()
+        if not recording.saw_any:
+            raise ArgumentError(
+                "`model`: no pass in training mode took a batch of `dataloader`; call it with the whole batch, as in "
+                "model(**batch), after model.train(), and use no persistent_workers"
+            )
+        recording.end_epoch()
+
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
@@ -91,16 +135,12 @@ class PruningTrainerCallback(TrainerCallback):
         loader = kwargs["train_dataloader"]
         # accelerate wraps the loader that fetches and collates; what is set on the wrapper never reaches it.
         loader = getattr(loader, "base_dataloader", loader)
-        streaming = isinstance(loader.dataset, torch.utils.data.IterableDataset)
-        if streaming or not hasattr(loader.dataset, "__len__"):
-            raise ArgumentError(
-                "PruningTrainerCallback needs a train_dataset with rows that can be counted; this one is streaming: "
-                "load it without streaming=True"
-            )
+        _check_countable(loader.dataset)
         _check_arguments(args, len(loader.dataset))
         epochs = math.ceil(state.num_train_epochs)
         # As the Trainer counts where it resumes; state.epoch is that of the batch size before.
         steps_an_epoch = max(1, math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps))
+        self._looping = False
         self._recording = Recording(len(loader.dataset), epochs, first=state.global_step // steps_an_epoch)
         if state.global_step and self._recording.whole:
             self._restore(args, state, self._recording)
@@ -154,6 +194,14 @@ class PruningTrainerCallback(TrainerCallback):
 def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
     """The folder in which the Trainer keeps this step."""
     return Path(args.output_dir or ".") / f"checkpoint-{state.global_step}"
+
+
+def _check_countable(dataset: Any) -> None:
+    if isinstance(dataset, torch.utils.data.IterableDataset) or not hasattr(dataset, "__len__"):
+        raise ArgumentError(
+            "PruningTrainerCallback needs a train_dataset with rows that can be counted; this one is streaming: "
+            "load it without streaming=True"
+        )
 
 
 def _check_arguments(args: TrainingArguments, rows: int) -> None:

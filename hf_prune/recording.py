@@ -30,6 +30,9 @@ on letter and satimage, wrong labels were found better by the third epoch's than
 BUFFERED_VALUES = 2**22
 """Floats that wait on the model's device before they are moved, so that a step needn't wait for a copy."""
 
+UNPLANNED = 4
+"""Epochs that there is room for at first where nobody knows how many are planned."""
+
 MAPPED_BYTES = 2**30
 """Arrays above it lie in a file without a name, of which the system keeps in memory what it has room for."""
 
@@ -48,7 +51,7 @@ class Recording:
 
     Args:
         n: rows in the train dataset.
-        epochs: planned epochs.
+        epochs: planned epochs; None where nobody knows.
         first: the epoch at which the run starts, above 0 where it goes on from a checkpoint.
 
     Attributes:
@@ -56,15 +59,15 @@ class Recording:
         whole: whether this process is the first, which holds what all have seen.
     """
 
-    def __init__(self, n: int, epochs: int, first: int = 0) -> None:
+    def __init__(self, n: int, epochs: int | None, first: int = 0) -> None:
         self.finished = first
         self.whole = processes() == 1 or distributed.get_rank() == 0
         # Untouched pages cost nothing, so epochs that an early stop leaves out don't either.
-        self._signals = _array((len(SIGNALS), epochs, n))
+        self._signals = _array((len(SIGNALS), UNPLANNED if epochs is None else epochs, n))
         self._signals[:, :first] = np.nan
         self._labels = np.full(n, UNSEEN, dtype=np.int64)
         self._features: dict[str, NDArray[np.float32]] = {}
-        self._early = min(epochs, max(EARLIEST, round(EARLY * epochs))) - 1
+        self._early = (EARLIEST if epochs is None else min(epochs, max(EARLIEST, round(EARLY * epochs)))) - 1
         self._task = "single-label"
         self._restored: Path | None = None
         self._waiting: list[Seen] = []
@@ -91,7 +94,16 @@ class Recording:
         self._features = {moment: array.copy() for moment, array in before.features.items()}
         self._restored, self._begun = file, known - 1
 
+    @property
+    def n(self) -> int:
+        """Rows in the train dataset."""
+        return len(self._labels)
+
     def begin_epoch(self) -> None:
+        if self.finished == self._signals.shape[1]:
+            larger = _array((len(SIGNALS), 2 * self.finished, self.n))
+            larger[:, : self.finished] = self._signals
+            self._signals = larger
         if self._begun < self.finished:  # else a checkpoint has the beginning of it
             self._signals[:, self.finished] = np.nan
             self._begun = self.finished
@@ -102,6 +114,11 @@ class Recording:
         self._waiting_values += seen.signals.numel() + (0 if seen.features is None else seen.features.numel())
         if self._waiting_values > BUFFERED_VALUES:
             self._move()
+
+    @property
+    def saw_any(self) -> bool:
+        """Whether any row has arrived since the epoch began."""
+        return bool(self._waiting or self._moved) or not np.isnan(self._signals[0, self.finished]).all()
 
     def end_epoch(self) -> None:
         """To be called in every process."""

@@ -20,6 +20,7 @@ def registry(monkeypatch):
 
 
 def test_readme(text_task, registry, tmp_path, monkeypatch, capsys):
+    import torch
     import transformers
 
     monkeypatch.chdir(tmp_path)
@@ -38,6 +39,8 @@ def test_readme(text_task, registry, tmp_path, monkeypatch, capsys):
     }
     collator = text_task.trainer().data_collator
     names["Trainer"] = lambda *args, **options: transformers.Trainer(*args, data_collator=collator, **options)
+    names["tokenized"], names["collate"] = text_task.dataset.remove_columns("note"), collator
+    names["optimizer"] = torch.optim.SGD(names["model"].parameters(), 0.1)
     for block in BLOCKS:
         # What is written for thousands of rows and for cats and dogs, in the sizes and classes of the tiny data.
         block = block.replace("keep=1000", "keep=10").replace("keep=15_000", "keep=15")
