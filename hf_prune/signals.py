@@ -1,6 +1,6 @@
 """What a method may read of a dataset: row-aligned arrays, the same for all rows or one class of them."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -105,9 +105,9 @@ class Signals:
     def labels(self) -> Groups:
         return self._groups("labels")
 
-    def groups(self, columns: Sequence[str] | None = None) -> Groups:
-        """The combinations of these columns' groups, or without them the groups of `by=`, by default the labels."""
-        if columns is None:
+    def groups(self, *columns: str) -> Groups:
+        """The groups of a column, or the combinations of several; without one those of `by=`, by default labels."""
+        if not columns:
             return self._groups("groups")
         return crossed({column: self._groups(COLUMN + column) for column in columns})
 

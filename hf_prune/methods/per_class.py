@@ -54,23 +54,23 @@ class PerClass(Method):
         object.__setattr__(self, "quotas", checked_quotas(self.quotas))
         if isinstance(self.by, list):  # as a tuple comes back from JSON
             object.__setattr__(self, "by", tuple(self.by))
-        if self.by is not None and not (self._columns and all(isinstance(column, str) for column in self._columns)):
+        if not all(isinstance(column, str) for column in self._columns) or self.by == ():
             raise ArgumentTypeError(
                 "`by`: PerClass takes the name of a column, or a tuple of names; pass an array as prune(..., by=array)"
             )
 
     @property
-    def _columns(self) -> tuple[str, ...] | None:
-        if self.by is None or isinstance(self.by, tuple):
+    def _columns(self) -> tuple[str, ...]:
+        if isinstance(self.by, tuple):
             return self.by
-        return (self.by,)
+        return () if self.by is None else (self.by,)
 
     @property
     def needs(self) -> frozenset[str]:
-        return super().needs | ({"groups"} if self._columns is None else {COLUMN + column for column in self._columns})
+        return super().needs | ({COLUMN + column for column in self._columns} or {"groups"})
 
     def select(self, signals: Signals, budget: int, seed: int) -> Selection:
-        groups = signals.groups(self._columns)
+        groups = signals.groups(*self._columns)
         weights, details = self.quotas.weigh(groups, signals)
         at_least = self.quotas.min_per_class
         places = seat_order(weights, groups.sizes, budget, at_least=at_least)
