@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test bench quality quality-table style notebooks clean
+.PHONY: demo test bench quality quality-table drop-table style notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python trainers/image_classification.py
@@ -21,6 +21,9 @@ quality: $(VENV)/.dev
 
 quality-table: $(VENV)/.bench
 	$(BIN)/python tests/benchmarks/quality.py
+
+drop-table: $(VENV)/.bench
+	$(BIN)/python tests/benchmarks/drop_quality.py
 
 style: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

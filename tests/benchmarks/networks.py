@@ -21,6 +21,9 @@ from hf_prune import PruningTrainerCallback, TrainingDynamics
 sys.path.append(str(Path(__file__).parents[2] / "trainers"))
 import image_classification as recipe
 
+Predictions = dict[str, NDArray[np.int64]]
+"""(m,) classes for each held-out part."""
+
 
 @dataclass(frozen=True)
 class MLP:
@@ -42,8 +45,10 @@ class MLP:
     weight_decay: float = 0.01
     snapshots: int = 20
 
-    def train(self, data: Data, y: NDArray, rows: NDArray, seed: int, record: bool = False) -> tuple[NDArray, dict]:
-        """((m,) predictions for the test part, and if `record` the signals for `prune`), after training on `rows`.
+    def train(
+        self, data: Data, y: NDArray, rows: NDArray, seed: int, record: bool = False
+    ) -> tuple[Predictions, dict]:
+        """(Predictions for the held-out parts, and if `record` the signals for `prune`), after training on `rows`.
 
         Args:
             y: (n,) labels to train on, perhaps noisy.
@@ -67,7 +72,8 @@ class MLP:
             schedule.step()
             if record and step * self.snapshots % self.steps < self.snapshots:
                 logits.append(predicted(model, x))
-        predictions = predicted(model, torch.from_numpy(data.test_x)).argmax(axis=1)
+        held_out = {name: torch.from_numpy(part.x) for name, part in data.held_out.items()}
+        predictions = {name: predicted(model, x).argmax(axis=1) for name, x in held_out.items()}
         if not record:
             return predictions, {}
         return predictions, {"dynamics": TrainingDynamics.from_logits(logits, y[rows]), "embeddings": data.x}
@@ -83,7 +89,9 @@ class ResNet:
     batch: int = 128
     learning_rate: float = 0.01
 
-    def train(self, data: Data, y: NDArray, rows: NDArray, seed: int, record: bool = False) -> tuple[NDArray, dict]:
+    def train(
+        self, data: Data, y: NDArray, rows: NDArray, seed: int, record: bool = False
+    ) -> tuple[Predictions, dict]:
         """As for MLP; the signals are what PruningTrainerCallback recorded in training mode, step by step."""
         size = data.pixels.shape[-1]
         features = Features(
@@ -100,8 +108,12 @@ class ResNet:
             )
             training = of_pixels(data.pixels[rows], y[rows], features)
             trainer = recipe.fit(arguments, features, training, seed, [recorder] if record else [])
-            predictions = trainer.predict(of_pixels(data.test_pixels, data.test_y, features)).predictions
-        return predictions.argmax(axis=1), {"dynamics": recorder} if record else {}
+            held_out = {name: of_pixels(part.pixels, part.y, features) for name, part in data.held_out.items()}
+            predictions = {name: trainer.predict(part).predictions.argmax(axis=1) for name, part in held_out.items()}
+        return predictions, {"dynamics": recorder} if record else {}
+
+
+NETWORKS = {network.name: network for network in (MLP(), ResNet())}
 
 
 def in_batches(rows: int, batch: int, steps: int) -> torch.Tensor:

@@ -13,26 +13,20 @@ EL2N reads the first fifth of the run, as its paper reads early epochs only; the
 The injected noise changes exactly a fifth of the labels, which is also what "told" is told.
 """
 
-import argparse
-import hashlib
-import json
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import quality_table
-from cells import results, with_noise, write_parquet
-from jobs import PROCESSES, run
-from networks import MLP, ResNet
+import runs
+from cells import SCHEMA, results, with_noise
+from networks import MLP, NETWORKS
 from quality_table import AUTO, BALANCED, BALANCED_AUTO, NO_CUTOFF, TOLD
-from real_data import CACHE, load
+from real_data import load
 
-PARQUET = Path(__file__).parent / "results" / "d2_quality.parquet"
 NOISES = (0.0, 0.2)
-NETWORKS = {network.name: network for network in (MLP(), ResNet())}
 
 
 def methods(noise: float) -> dict[str, dict[str, Any]]:
@@ -62,6 +56,14 @@ class Part:
     methods: tuple[str, ...] = tuple(methods(0.0))
     seeds: int = 10
 
+    def setup(self) -> dict[str, Any]:
+        options = {noise: {name: methods(noise)[name] for name in self.methods} for noise in self.noises}
+        network = {"name": self.network} | asdict(NETWORKS[self.network])
+        return {"network": network, "data": self.data, "keeps": self.keeps, "methods": options}
+
+    def cases(self) -> Iterator[tuple[float, int]]:
+        return product(self.noises, range(self.seeds))
+
 
 PARTS = {
     "resnet": Part(
@@ -79,43 +81,11 @@ PARTS = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Run what is missing of the quality table.")
-    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts; the result is printed and not kept")
-    parser.add_argument("--seeds", type=int, help="fewer seeds; the result is printed and not kept")
-    parser.add_argument("--processes", type=int, default=PROCESSES)
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of data and finished jobs")
-    given = parser.parse_args(argv)
-    parts = {name: PARTS[name] for name in given.only or PARTS}
-    if given.seeds:
-        parts = {name: replace(part, seeds=min(given.seeds, part.seeds)) for name, part in parts.items()}
-    complete = parts == PARTS
-    file = PARQUET if complete else given.cache / "try.parquet"
-    try:
-        run_parts(parts, given.cache, given.processes, file)
-    except KeyboardInterrupt:
-        sys.exit("\nStopped; the same line goes on from here.")
-    print(quality_table.text(file))
-    if complete:
-        quality_table.write_readme(file)
+    runs.main(quality_table.NAME, PARTS, run_parts, quality_table.PARQUET, quality_table.text, argv)
 
 
 def run_parts(parts: dict[str, Part], cache: Path, processes: int, file: Path) -> None:
-    jobs = {}
-    for name, part in parts.items():
-        load(part.data, cache)  # fetched once, before several processes want it
-        setup = json.dumps(setup_of(part), sort_keys=True)
-        folder = cache / "quality" / f"{name}-{hashlib.sha256(setup.encode()).hexdigest()[:8]}"
-        for noise, seed in product(part.noises, range(part.seeds)):
-            jobs[folder / f"{noise}-{seed}.json"] = (part, noise, seed, cache)
-    setups = {name: setup_of(part) | {"seeds": part.seeds} for name, part in parts.items()}
-    write_parquet(file, run(work, jobs, processes), setups)
-
-
-def setup_of(part: Part) -> dict[str, Any]:
-    """What the results of one seed depend on; with other settings no finished job is used."""
-    options = {noise: {name: methods(noise)[name] for name in part.methods} for noise in part.noises}
-    network = {"name": part.network} | asdict(NETWORKS[part.network])
-    return {"network": network, "data": part.data, "keeps": part.keeps, "methods": options}
+    runs.run_parts("quality", parts, work, SCHEMA, cache, processes, file)
 
 
 def work(part: Part, noise: float, seed: int, cache: Path) -> list[dict[str, Any]]:

