@@ -5,6 +5,8 @@ import pytest
 from datasets import Dataset
 from scipy.stats import norm
 
+import hf_prune  # noqa: F401 - attaches Dataset.prune
+
 ROWS, DRAWS = 30_000, 8
 """Of each class; and how many such datasets are drawn, since one threshold's recalls are still off by 0.01."""
 
@@ -17,11 +19,11 @@ class Draw:
         draw = np.random.default_rng(seed)
         self.x = np.concatenate([draw.normal(size=ROWS), gap + sigma * draw.normal(size=ROWS)])
         self.labels = np.repeat([0, 1], ROWS)
-        self.dataset = Dataset.from_dict({"row": np.arange(2 * ROWS), "label": self.labels})
+        self.dataset = Dataset.from_dict({"row": np.arange(2 * ROWS), "label": self.labels}).with_format("arrow")
 
     def recalls(self, coreset):
         """Those of the threshold learnt from these rows, in the whole distribution."""
-        rows = np.array(coreset["row"])
+        rows = coreset[:]["row"].to_numpy()
         rows = rows[np.argsort(self.x[rows])]
         # Between the rows i - 1 and i it is wrong about the ones to the left and the zeros to the right.
         ones, zeros = np.cumsum(self.labels[rows] == 1), np.cumsum(self.labels[rows][::-1] == 0)[::-1]
