@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,8 +21,9 @@ class Witness(TrainerCallback):
         self.logits, self.features, self.times_seen = [], [], []
         self.training_passes = self.evaluation_passes = 0
         self.before = None
-        model.get_submodule(task.head).register_forward_pre_hook(self.read_features)
-        model.register_forward_hook(self.read_output, with_kwargs=True)
+        hide = torch.compiler.disable
+        model.get_submodule(task.head).register_forward_pre_hook(hide(self.read_features))
+        model.register_forward_hook(hide(self.read_output), with_kwargs=True)
 
     def on_train_begin(self, args, state, control, **kwargs):
         # This callback comes before the recorder, so it finds the loader as the Trainer made it.
@@ -192,6 +194,32 @@ def test_values_and_run(kind, scenario, request):
     recorded, plain = run(recorder), run()
     assert_same_run(recorded, plain)
     assert_recorded(recorder.dynamics, recorded.witness, task.labels)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # of the compiler
+def test_compiled(task):
+    options = {"torch_compile": True, "torch_compile_backend": "eager"}
+    recorder = PruningTrainerCallback(features=True)
+    recorded, plain = train(task, [recorder], **options), train(task, **options)
+    assert_same_run(recorded, plain)
+    assert_recorded(recorder.dynamics, recorded.witness, task.labels)
+
+
+@pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning")  # peft asks the model in the old way
+def test_lora(text_task):
+    peft = pytest.importorskip("peft")
+    adapted = replace(text_task, head="base_model.model.classifier.modules_to_save.default")
+
+    def run(*recorders):
+        torch.manual_seed(1)
+        config = peft.LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["query", "value"])
+        return train(adapted, recorders, model=peft.get_peft_model(text_task.new_model(), config))
+
+    recorder = PruningTrainerCallback(features=True)
+    recorded, plain = run(recorder), run()
+    assert_same_run(recorded, plain)
+    assert_recorded(recorder.dynamics, recorded.witness, text_task.labels)
+    assert recorder.dynamics.features["last"].shape == (37, 32)
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes:UserWarning")  # on one core
