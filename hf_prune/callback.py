@@ -12,8 +12,9 @@ import torch
 from accelerate.utils import extract_model_from_parallel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from hf_prune.arguments import one_of
+from hf_prune.arguments import one_of, true_or_false
 from hf_prune.capture import Tap, head_of
+from hf_prune.clean_pass import clean_pass
 from hf_prune.dynamics import TASKS, TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.recording import STATE, Recording
@@ -42,6 +43,9 @@ class PruningTrainerCallback(TrainerCallback):
             and the third at the earliest) and at each row's last pass, for `embeddings`. True finds the last Linear
             layer with as many outputs as the model has labels; a name, as in `model.named_modules()`, takes that
             module's input.
+        clean_eval: record one pass in evaluation mode at the end of each epoch instead of the training passes: without
+            dropout, and all rows by the same weights. It costs a prediction of all rows an epoch and changes nothing
+            else in the run. An epoch that ends early has all rows too.
         task: "single-label", "multi-label", "regression", "token-classification", "causal-lm" or "seq2seq"; None reads
             it from the shapes of the first batch, and from the name of the model's class whether a token's logits are
             about the next one, as in "...ForCausalLM".
@@ -60,6 +64,7 @@ class PruningTrainerCallback(TrainerCallback):
         self,
         *,
         features: bool | str = False,
+        clean_eval: bool = False,
         task: str | None = None,
         resume_from: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -68,6 +73,7 @@ class PruningTrainerCallback(TrainerCallback):
         if task is not None:
             one_of("task", task, TASKS)
         self.features = features
+        self.clean_eval = true_or_false("clean_eval", clean_eval)
         self.task = task
         self.resume_from = resume_from
         self._tap: Tap | None = None
@@ -103,6 +109,8 @@ class PruningTrainerCallback(TrainerCallback):
         Raises:
             ArgumentError: no pass of the model took a batch of this loader, or the loader is that of another dataset.
         """
+        if self.clean_eval:
+            raise ArgumentError("`clean_eval`: a loop without a Trainer has no such pass; leave it out")
         loader = getattr(dataloader, "base_dataloader", dataloader)
         recording = self._recording if self._looping else None
         if recording is not None and recording.n != len(loader.dataset):
@@ -146,7 +154,15 @@ class PruningTrainerCallback(TrainerCallback):
             self._restore(args, state, self._recording)
         head = head_of(kwargs["model"], self.features) if self.features else None
         label_names = args.label_names or ["labels"]
-        self._tap = Tap(loader, kwargs["model"], label_names[0], head, self._recording.add, self.task)
+        self._tap = Tap(
+            loader,
+            kwargs["model"],
+            label_names[0],
+            head,
+            self._recording.add,
+            self.task,
+            in_training=not self.clean_eval,
+        )
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -156,6 +172,9 @@ class PruningTrainerCallback(TrainerCallback):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        if self.clean_eval:
+            loader = kwargs["train_dataloader"]
+            clean_pass(kwargs["model"], getattr(loader, "base_dataloader", loader), args.per_device_eval_batch_size)
         self._running().end_epoch()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

@@ -106,6 +106,8 @@ class Tap:
         head: the module whose input is the features, or None.
         receive: called with every training batch.
         task: one of `dynamics.TASKS`; None reads it from the first batch.
+        in_training: whether the passes in training mode are received, or else those in evaluation mode, which only
+            batches of the training loader can be.
     """
 
     def __init__(
@@ -116,10 +118,12 @@ class Tap:
         head: nn.Module | None,
         receive: Callable[[Seen], None],
         task: str | None = None,
+        *,
+        in_training: bool = True,
     ) -> None:
         self._loader = loader
         self._dataset, self._collate = _bare(loader.dataset, loader.collate_fn)
-        self._receive, self._task = receive, task
+        self._receive, self._task, self._in_training = receive, task, in_training
         self._arriving: tuple[torch.Tensor, torch.Tensor] | None = None
         self._features: torch.Tensor | None = None
         self._wants_features = head is not None
@@ -145,7 +149,8 @@ class Tap:
 
     def _take_ids(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         ids, labels = (kwargs.pop(key, None) for key in self._keys)
-        self._arriving = (ids, labels) if module.training and ids is not None else None
+        wanted = ids is not None and module.training == self._in_training
+        self._arriving = (ids, labels) if wanted else None
         return args, kwargs
 
     def _read_features(self, module: nn.Module, args: tuple[Any, ...]) -> None:

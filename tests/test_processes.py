@@ -1,6 +1,7 @@
 """Recording with two processes that train together; see two_processes.py, which they run."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from hf_prune import TrainingDynamics
 from hf_prune.dynamics import SIGNALS
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
+KILLED = Path(__file__).with_name("killed_run.py")
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[1])}
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +23,8 @@ def folder(tmp_path_factory):
     """What both processes wrote of all scenarios."""
     folder = tmp_path_factory.mktemp("processes")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[1])}
     done = subprocess.run(
-        [*command, str(SCRIPT), str(folder)], env=environment, capture_output=True, text=True, timeout=600
+        [*command, str(SCRIPT), str(folder)], env=ENVIRONMENT, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
@@ -42,6 +44,11 @@ def test_values_and_run_of_two_processes(folder, scenario):
         for signal in SIGNALS:
             np.testing.assert_array_equal(dynamics[signal], whole[signal])
         np.testing.assert_array_equal(dynamics.features["early"], whole.features["early"])
+        return
+    if scenario == "clean_eval":  # no training pass is recorded; tests/test_clean_eval.py has the values
+        assert dynamics.coverage == 1
+        assert not np.isnan(dynamics.features["last"]).any()
+        assert np.nanmin(np.abs(dynamics["margin"] - expected["margin"])) > 0
         return
     for signal in SIGNALS:
         np.testing.assert_allclose(dynamics[signal], expected[signal], rtol=1e-5, atol=2e-6)
@@ -64,3 +71,22 @@ def first_passes(both):
         for at in np.argsort(place, kind="stable")[::-1]:
             logits[epoch, np.concatenate(rows)[at]] = np.concatenate(passes)[at]
     return logits
+
+
+def test_a_killed_run_loses_no_epoch_that_a_checkpoint_has(tmp_path):
+    """Killed at step 14, in the second epoch and after the checkpoint of step 12, it goes on as if it hadn't been."""
+
+    def run(folder, step):
+        command = [sys.executable, str(KILLED), str(tmp_path / folder), str(step)]
+        return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
+
+    assert run("killed", 14).returncode == -signal.SIGKILL
+    saved = TrainingDynamics.load(tmp_path / "killed/checkpoint-12/hf_prune_dynamics.safetensors")
+    for folder in ("killed", "whole"):
+        ended = run(folder, 0)
+        assert ended.returncode == 0, ended.stderr[-3000:]
+    whole, killed = (TrainingDynamics.load(tmp_path / folder / "run.safetensors") for folder in ("whole", "killed"))
+    for signal_name in SIGNALS:
+        np.testing.assert_array_equal(saved[signal_name][:1], whole[signal_name][:1])
+        np.testing.assert_array_equal(killed[signal_name], whole[signal_name])
+    np.testing.assert_array_equal(killed.features["early"], whole.features["early"])

@@ -28,6 +28,7 @@ SCENARIOS = {
     "last batch dropped": {"dataloader_drop_last": True},
     "checkpoints": {"save_strategy": "steps", "save_steps": 4},
     "resumed": {"save_strategy": "steps", "save_steps": 4},
+    "clean_eval": {},
 }
 
 
@@ -60,7 +61,14 @@ class Witness(TrainerCallback):
             self.seen.append((self.epoch, rows, output["logits"].detach().numpy()))
 
 
-def train(dataset, folder, recorder, resume=None, **options):
+def a_dataset():
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(N, 4)).astype(np.float32)
+    x[:, 0] = np.arange(N) / N
+    return Dataset.from_dict({"x": x, "labels": draw.integers(0, CLASSES, N)})
+
+
+def train(dataset, folder, recorder, resume=None, others=(), **options):
     set_seed(0)
     model = Net()
     arguments = {"output_dir": str(folder), "num_train_epochs": EPOCHS, "per_device_train_batch_size": 4}
@@ -71,7 +79,7 @@ def train(dataset, folder, recorder, resume=None, **options):
         model,
         TrainingArguments(**arguments | options),
         train_dataset=dataset,
-        callbacks=[witness, *([recorder] if recorder else [])],
+        callbacks=[witness, *([recorder] if recorder else []), *others],
     )
     trainer.train(resume_from_checkpoint=resume)
     return trainer, witness, torch.cat([tensor.flatten() for tensor in model.state_dict().values()]).numpy()
@@ -79,13 +87,10 @@ def train(dataset, folder, recorder, resume=None, **options):
 
 def main(folder):
     torch.set_num_threads(1)
-    draw = np.random.default_rng(0)
-    x = draw.normal(size=(N, 4)).astype(np.float32)
-    x[:, 0] = np.arange(N) / N
-    dataset = Dataset.from_dict({"x": x, "labels": draw.integers(0, CLASSES, N)})
+    dataset = a_dataset()
     for name, options in SCENARIOS.items():
         resume = str(folder / "run checkpoints" / "checkpoint-8") if name == "resumed" else None
-        recorder = PruningTrainerCallback(features="head", resume_from=resume)
+        recorder = PruningTrainerCallback(features="head", clean_eval=name == "clean_eval", resume_from=resume)
         trainer, witness, weights = train(dataset, folder / f"run {name}", recorder, resume, **options)
         found = {"weights": weights, "labels": np.array(dataset["labels"])}
         found["plain_weights"] = train(dataset, folder / f"plain {name}", None, **options)[2]
