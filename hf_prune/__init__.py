@@ -28,6 +28,7 @@ from hf_prune.methods.drop import DRoPQuotas as DRoPQuotas
 from hf_prune.methods.el2n import EL2N as EL2N
 from hf_prune.methods.forgetting import Forgetting as Forgetting
 from hf_prune.methods.given_scores import GivenScores as GivenScores
+from hf_prune.methods.grand import GraNd as GraNd
 from hf_prune.methods.mixture import Mixture as Mixture
 from hf_prune.methods.per_class import PerClass as PerClass
 from hf_prune.methods.prototypicality import Prototypicality as Prototypicality

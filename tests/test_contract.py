@@ -18,6 +18,7 @@ METHODS = {
     "el2n": hf_prune.EL2N(),
     "el2n early": hf_prune.EL2N(epochs=2),
     "el2n easy": hf_prune.EL2N(prefer="easy"),
+    "grand": hf_prune.GraNd(),
     "forgetting": hf_prune.Forgetting(),
     "forgetting middle": hf_prune.Forgetting(prefer="middle", epochs=(1, 4)),
     "aum": hf_prune.AUM(),
@@ -66,6 +67,12 @@ def arrays(kind="random", n=N, classes=CLASSES):
     return labels, logits, embeddings, scores
 
 
+def run(logits, labels, features):
+    dynamics = TrainingDynamics.from_logits(logits, labels)
+    dynamics.features["last"] = features.astype(np.float32)
+    return dynamics
+
+
 def signals(kind="random", n=N, classes=CLASSES):
     labels, logits, embeddings, scores = arrays(kind, n, classes)
     groups = encode("label", labels)
@@ -73,7 +80,7 @@ def signals(kind="random", n=N, classes=CLASSES):
         "labels": groups,
         "groups": groups,
         "column:group": groups,
-        "dynamics": TrainingDynamics.from_logits(logits, labels),
+        "dynamics": run(logits, labels, embeddings),
         "embeddings": embeddings,
         "early_embeddings": embeddings,
         "scores": scores,
@@ -93,7 +100,7 @@ def passed(method):
     """The signals as a user passes them; `scores=` only where it is read, since D2 refuses two difficulties."""
     labels, logits, embeddings, scores = arrays()
     return {
-        "dynamics": TrainingDynamics.from_logits(logits, labels),
+        "dynamics": run(logits, labels, embeddings),
         "embeddings": embeddings,
         "recalls": np.linspace(0.5, 0.9, CLASSES),
         "scores": scores if "scores" in method.needs else None,
