@@ -12,7 +12,7 @@ import torch
 from accelerate.utils import extract_model_from_parallel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from hf_prune.arguments import one_of, true_or_false
+from hf_prune.arguments import one_of, true_or_false, whole_number
 from hf_prune.capture import Tap, head_of
 from hf_prune.clean_pass import clean_pass
 from hf_prune.dynamics import TASKS, TrainingDynamics
@@ -46,6 +46,8 @@ class PruningTrainerCallback(TrainerCallback):
         clean_eval: record one pass in evaluation mode at the end of each epoch instead of the training passes: without
             dropout, and all rows by the same weights. It costs a prediction of all rows an epoch and changes nothing
             else in the run. An epoch that ends early has all rows too.
+        every: 2 keeps the values of the first, third, fifth epoch and so on, in half of the memory; `dynamics.epochs`
+            counts those that are kept. Features are of the same epochs as with 1.
         task: "single-label", "multi-label", "regression", "token-classification", "causal-lm" or "seq2seq"; None reads
             it from the shapes of the first batch, and from the name of the model's class whether a token's logits are
             about the next one, as in "...ForCausalLM".
@@ -65,6 +67,7 @@ class PruningTrainerCallback(TrainerCallback):
         *,
         features: bool | str = False,
         clean_eval: bool = False,
+        every: int = 1,
         task: str | None = None,
         resume_from: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -74,6 +77,7 @@ class PruningTrainerCallback(TrainerCallback):
             one_of("task", task, TASKS)
         self.features = features
         self.clean_eval = true_or_false("clean_eval", clean_eval)
+        self.every = whole_number("every", every, at_least=1)
         self.task = task
         self.resume_from = resume_from
         self._tap: Tap | None = None
@@ -120,7 +124,7 @@ class PruningTrainerCallback(TrainerCallback):
             )
         if recording is None:
             _check_countable(loader.dataset)
-            recording, self._looping = Recording(len(loader.dataset), epochs=None), True
+            recording, self._looping = Recording(len(loader.dataset), epochs=None, every=self.every), True
         self._recording, bare = recording, extract_model_from_parallel(model)
         recording.begin_epoch()
         head = head_of(bare, self.features) if self.features else None
@@ -149,7 +153,8 @@ class PruningTrainerCallback(TrainerCallback):
         # As the Trainer counts where it resumes; state.epoch is that of the batch size before.
         steps_an_epoch = max(1, math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps))
         self._looping = False
-        self._recording = Recording(len(loader.dataset), epochs, first=state.global_step // steps_an_epoch)
+        first = state.global_step // steps_an_epoch
+        self._recording = Recording(len(loader.dataset), epochs, first, self.every)
         if state.global_step and self._recording.whole:
             self._restore(args, state, self._recording)
         head = head_of(kwargs["model"], self.features) if self.features else None

@@ -53,18 +53,20 @@ class Recording:
         n: rows in the train dataset.
         epochs: planned epochs; None where nobody knows.
         first: the epoch at which the run starts, above 0 where it goes on from a checkpoint.
+        every: 1 keeps each epoch, 2 the first, third, fifth and so on.
 
     Attributes:
         finished: epochs that are over.
+        saw_any: whether any row has arrived since the epoch began.
         whole: whether this process is the first, which holds what all have seen.
     """
 
-    def __init__(self, n: int, epochs: int | None, first: int = 0) -> None:
-        self.finished = first
+    def __init__(self, n: int, epochs: int | None, first: int = 0, every: int = 1) -> None:
+        self.finished, self._every = first, every
         self.whole = processes() == 1 or distributed.get_rank() == 0
         # Untouched pages cost nothing, so epochs that an early stop leaves out don't either.
-        self._signals = _array((len(SIGNALS), UNPLANNED if epochs is None else epochs, n))
-        self._signals[:, :first] = np.nan
+        self._signals = _array((len(SIGNALS), UNPLANNED if epochs is None else self._kept_of(epochs), n))
+        self._signals[:, : self._kept_of(first)] = np.nan
         self._labels = np.full(n, UNSEEN, dtype=np.int64)
         self._features: dict[str, NDArray[np.float32]] = {}
         self._early = (EARLIEST if epochs is None else min(epochs, max(EARLIEST, round(EARLY * epochs)))) - 1
@@ -74,6 +76,7 @@ class Recording:
         self._waiting_values = 0
         self._moved: list[Rows] = []
         self._begun = -1
+        self.saw_any = False
 
     def restore(self, file: Path) -> None:
         """Take over what a checkpoint's file holds of the epochs up to the one that goes on.
@@ -87,12 +90,14 @@ class Recording:
                 f"{os.fspath(file)!r} has dynamics of {len(before)} rows, this train_dataset has {len(self._labels)}; "
                 "resume with the dataset that the checkpoint was made with, or delete the file to record anew"
             )
-        known = min(self.finished + 1, before.epochs, self._signals.shape[1])
+        wanted = self._kept_of(self.finished + 1)
+        known = min(wanted, before.epochs, self._signals.shape[1])
         for number, signal in enumerate(SIGNALS):
             self._signals[number, :known] = before[signal][:known]
         self._labels[:], self._task = before.labels, before.task
         self._features = {moment: array.copy() for moment, array in before.features.items()}
-        self._restored, self._begun = file, known - 1
+        self._restored = file
+        self._begun = self.finished if known == wanted else self.finished - 1
 
     @property
     def n(self) -> int:
@@ -100,25 +105,23 @@ class Recording:
         return len(self._labels)
 
     def begin_epoch(self) -> None:
-        if self.finished == self._signals.shape[1]:
-            larger = _array((len(SIGNALS), 2 * self.finished, self.n))
-            larger[:, : self.finished] = self._signals
+        self.saw_any = False
+        slot, slots = self.finished // self._every, self._signals.shape[1]
+        if slot == slots:
+            larger = _array((len(SIGNALS), 2 * slots, self.n))
+            larger[:, :slots] = self._signals
             self._signals = larger
         if self._begun < self.finished:  # else a checkpoint has the beginning of it
-            self._signals[:, self.finished] = np.nan
             self._begun = self.finished
+            if self._is_kept:
+                self._signals[:, slot] = np.nan
 
     def add(self, seen: Seen) -> None:
-        self._task = seen.task
+        self._task, self.saw_any = seen.task, True
         self._waiting.append(seen)
         self._waiting_values += seen.signals.numel() + (0 if seen.features is None else seen.features.numel())
         if self._waiting_values > BUFFERED_VALUES:
             self._move()
-
-    @property
-    def saw_any(self) -> bool:
-        """Whether any row has arrived since the epoch began."""
-        return bool(self._waiting or self._moved) or not np.isnan(self._signals[0, self.finished]).all()
 
     def end_epoch(self) -> None:
         """To be called in every process."""
@@ -129,11 +132,20 @@ class Recording:
         """Write the state of the run, the epoch that is not over included. To be called in every process."""
         self._collect()
         if self.whole:
-            self._dynamics(self._begun + 1).save(folder / STATE)
+            self._dynamics(self._kept_of(self._begun + 1)).save(folder / STATE)
 
     def dynamics(self) -> TrainingDynamics:
         """Of the epochs that are over."""
-        return self._dynamics(self.finished)
+        return self._dynamics(self._kept_of(self.finished))
+
+    @property
+    def _is_kept(self) -> bool:
+        """Whether the values of the epoch that runs are kept; its labels and features always are."""
+        return self.finished % self._every == 0
+
+    def _kept_of(self, epochs: int) -> int:
+        """How many of the first so many epochs are kept."""
+        return -(-epochs // self._every)
 
     def _dynamics(self, epochs: int) -> TrainingDynamics:
         return TrainingDynamics(self._signals[:, :epochs], self._labels, self._features, task=self._task)
@@ -171,10 +183,12 @@ class Recording:
             )
         if self._restored is not None:
             self._check_labels(ids, rows.labels)
-        new = np.flatnonzero(np.isnan(self._signals[0, self.finished, ids]))[::-1]  # the first is written last
+        new, slot = np.arange(len(ids))[::-1], self.finished // self._every  # the first is written last
+        if self._is_kept:
+            new = new[np.isnan(self._signals[0, slot, ids[new]])]
+            self._signals[:, slot, ids[new]] = rows.signals[new].T
         ids = ids[new]
         self._labels[ids] = rows.labels[new]
-        self._signals[:, self.finished, ids] = rows.signals[new].T
         if rows.features is not None:
             for moment in ("early", "last") if self.finished <= self._early else ("last",):
                 self._array_of(moment, rows.features.shape[1])[ids] = rows.features[new]

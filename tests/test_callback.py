@@ -587,6 +587,30 @@ def test_killed_between_checkpoints(text_task, tmp_path):
     np.testing.assert_array_equal(saved["loss"][0], whole.dynamics["loss"][0])
 
 
+@pytest.mark.parametrize("every", [2, 3, 5])
+def test_some_epochs_only(text_task, every, tmp_path):
+    options = {"num_train_epochs": 5, "save_strategy": "steps", "save_steps": 7, "output_dir": str(tmp_path)}
+    whole = PruningTrainerCallback(features=True)
+    train(text_task, [whole], **options)
+    some = PruningTrainerCallback(features=True, every=every)
+    train(text_task, [some], **options)
+    assert some.dynamics.epochs == len(range(0, 5, every))
+    for signal in SIGNALS:
+        np.testing.assert_array_equal(some.dynamics[signal], whole.dynamics[signal][::every])
+    for moment in ("early", "last"):
+        np.testing.assert_array_equal(some.dynamics.features[moment], whole.dynamics.features[moment])
+    for step in (7, 14):  # within the second and the third epoch
+        resumed = PruningTrainerCallback(features=True, every=every)
+        trainer = text_task.trainer(callbacks=[resumed], **options)
+        trainer.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{step}"))
+        assert_same_dynamics(resumed.dynamics, some.dynamics)
+
+
+def test_every_is_a_whole_number():
+    with pytest.raises(ArgumentError, match="`every`: wanted a whole number of at least 1, got 0"):
+        PruningTrainerCallback(every=0)
+
+
 class Repeating(torch.utils.data.Sampler):
     """Every row twice an epoch."""
 

@@ -69,6 +69,13 @@ def test_a_loop_is_recorded_and_unchanged(text_task, accelerate):
     assert len(text_task.dataset.prune("d2", keep=9, dynamics=recorder)) == 9
 
 
+def test_some_epochs_of_a_loop(text_task):
+    whole, some = PruningTrainerCallback(), PruningTrainerCallback(every=4)
+    train(text_task, whole)
+    train(text_task, some)
+    np.testing.assert_array_equal(some.dynamics["loss"], whole.dynamics["loss"][::4])
+
+
 def test_evaluation_and_other_passes_are_not_recorded(text_task):
     recorder = PruningTrainerCallback()
     model, loader, optimizer = parts(text_task)
