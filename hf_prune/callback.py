@@ -48,6 +48,10 @@ class PruningTrainerCallback(TrainerCallback):
             else in the run. An epoch that ends early has all rows too.
         every: 2 keeps the values of the first, third, fifth epoch and so on, in half of the memory; `dynamics.epochs`
             counts those that are kept. Features are of the same epochs as with 1.
+        id_column: for a train_dataset that is read in a stream, the column with the position of each row, from 0 to
+            num_examples - 1, which are then the rows of `dynamics`. A run that goes on from a checkpoint records what
+            it still shows.
+        num_examples: rows of such a dataset.
         task: "single-label", "multi-label", "regression", "token-classification", "causal-lm" or "seq2seq"; None reads
             it from the shapes of the first batch, and from the name of the model's class whether a token's logits are
             about the next one, as in "...ForCausalLM".
@@ -68,11 +72,19 @@ class PruningTrainerCallback(TrainerCallback):
         features: bool | str = False,
         clean_eval: bool = False,
         every: int = 1,
+        id_column: str | None = None,
+        num_examples: int | None = None,
         task: str | None = None,
         resume_from: str | os.PathLike[str] | None = None,
     ) -> None:
         if not isinstance(features, bool | str):
             raise ArgumentTypeError(f"`features`: wanted True, False or the name of a module, got {features!r}")
+        if (id_column is None) != (num_examples is None):
+            raise ArgumentError("`id_column`, `num_examples`: give both, for a streaming dataset, or none")
+        if id_column is not None and clean_eval:
+            raise ArgumentError("`clean_eval`: a streaming dataset is read once an epoch; leave it out")
+        self.id_column = id_column
+        self.num_examples = None if num_examples is None else whole_number("num_examples", num_examples, at_least=1)
         if task is not None:
             one_of("task", task, TASKS)
         self.features = features
@@ -147,16 +159,20 @@ class PruningTrainerCallback(TrainerCallback):
         loader = kwargs["train_dataloader"]
         # accelerate wraps the loader that fetches and collates; what is set on the wrapper never reaches it.
         loader = getattr(loader, "base_dataloader", loader)
-        _check_countable(loader.dataset)
-        _check_arguments(args, len(loader.dataset))
-        epochs = math.ceil(state.num_train_epochs)
-        # As the Trainer counts where it resumes; state.epoch is that of the batch size before.
-        steps_an_epoch = max(1, math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps))
         self._looping = False
-        first = state.global_step // steps_an_epoch
-        self._recording = Recording(len(loader.dataset), epochs, first, self.every)
-        if state.global_step and self._recording.whole:
-            self._restore(args, state, self._recording)
+        if self.num_examples is None:
+            _check_countable(loader.dataset)
+            _check_arguments(args, len(loader.dataset))
+            epochs = math.ceil(state.num_train_epochs)
+            # As the Trainer counts where it resumes; state.epoch is that of the batch size before.
+            steps_an_epoch = max(1, math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps))
+            first = state.global_step // steps_an_epoch
+            self._recording = Recording(len(loader.dataset), epochs, first, self.every)
+            if state.global_step and self._recording.whole:
+                self._restore(args, state, self._recording)
+        else:
+            _check_arguments(args, rows=0)
+            self._recording = Recording(self.num_examples, epochs=None, every=self.every)
         head = head_of(kwargs["model"], self.features) if self.features else None
         label_names = args.label_names or ["labels"]
         self._tap = Tap(
@@ -166,6 +182,7 @@ class PruningTrainerCallback(TrainerCallback):
             head,
             self._recording.add,
             self.task,
+            id_column=self.id_column,
             in_training=not self.clean_eval,
         )
 
@@ -224,7 +241,8 @@ def _check_countable(dataset: Any) -> None:
     if isinstance(dataset, torch.utils.data.IterableDataset) or not hasattr(dataset, "__len__"):
         raise ArgumentError(
             "PruningTrainerCallback needs a train_dataset with rows that can be counted; this one is streaming: "
-            "load it without streaming=True"
+            "load it without streaming=True, or give it a column with the position of each row and pass "
+            "id_column= and num_examples="
         )
 
 

@@ -1,6 +1,7 @@
 """How row ids travel with a batch through an unmodified training loop, and how logits are read on the way."""
 
 import itertools
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -76,13 +77,15 @@ class CollateWithIds:
             object has the same, so that two recorders, or one that a crash left behind, don't take each other's.
     """
 
-    def __init__(self, collate: Callable[[Any], Any], label_name: str) -> None:
+    def __init__(self, collate: Callable[[Any], Any], label_name: str, id_column: str | None = None) -> None:
         self._collate = collate
         self._label_name = label_name
+        self._id_column = id_column
         number = next(_numbers)
         self.keys = f"hf_prune_ids_{number}", f"hf_prune_labels_{number}"
 
-    def __call__(self, rows: Rows) -> Any:
+    def __call__(self, rows: Any) -> Any:
+        ids = rows.ids if self._id_column is None else _column_of(rows, self._id_column)
         batch = self._collate(rows)
         if not isinstance(batch, Mapping) or self._label_name not in batch:
             found = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
@@ -91,7 +94,7 @@ class CollateWithIds:
                 "column 'label' or 'labels', or set label_names in TrainingArguments"
             )
         ids_key, labels_key = self.keys
-        batch[ids_key] = torch.as_tensor(rows.ids, dtype=torch.int64)  # type: ignore[index]
+        batch[ids_key] = torch.as_tensor(ids, dtype=torch.int64)  # type: ignore[index]
         batch[labels_key] = batch[self._label_name]  # type: ignore[index]
         return batch
 
@@ -106,6 +109,7 @@ class Tap:
         head: the module whose input is the features, or None.
         receive: called with every training batch.
         task: one of `dynamics.TASKS`; None reads it from the first batch.
+        id_column: the entry of each row that holds its position, for datasets that are read in a stream.
         in_training: whether the passes in training mode are received, or else those in evaluation mode, which only
             batches of the training loader can be.
     """
@@ -119,6 +123,7 @@ class Tap:
         receive: Callable[[Seen], None],
         task: str | None = None,
         *,
+        id_column: str | None = None,
         in_training: bool = True,
     ) -> None:
         self._loader = loader
@@ -128,8 +133,9 @@ class Tap:
         self._features: torch.Tensor | None = None
         self._wants_features = head is not None
         # A DataLoader refuses to have its dataset replaced; this one only adds the ids.
-        object.__setattr__(loader, "dataset", WithIds(loader.dataset))
-        loader.collate_fn = CollateWithIds(loader.collate_fn, label_name)
+        if id_column is None:
+            object.__setattr__(loader, "dataset", WithIds(loader.dataset))
+        loader.collate_fn = CollateWithIds(loader.collate_fn, label_name, id_column)
         self._keys = loader.collate_fn.keys
         # Out of sight of the compiler, which would otherwise recompile for every step.
         hide: Callable[[Any], Any] = torch.compiler.disable
@@ -209,6 +215,17 @@ def _logits(output: Any) -> torch.Tensor:
         "PruningTrainerCallback needs a model that returns logits, as a 'logits' entry, as a tensor or in a tuple "
         f"after the loss; got {found}"
     )
+
+
+def _column_of(rows: Any, id_column: str) -> list[int]:
+    try:
+        return [operator.index(row[id_column]) for row in rows]
+    except (KeyError, TypeError, IndexError) as error:
+        found = sorted(rows[0]) if isinstance(rows[0], Mapping) else type(rows[0]).__name__
+        raise ArgumentError(
+            f"`id_column`: wanted a whole number as {id_column!r} in each row of the train dataset, got rows with "
+            f"{found}"
+        ) from error
 
 
 def _bare(dataset: Any, collate: Callable[[Any], Any]) -> tuple[Any, Callable[[Any], Any]]:

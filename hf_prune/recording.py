@@ -176,6 +176,11 @@ class Recording:
     def _write(self, rows: Rows) -> None:
         """Of a row that an epoch shows more than once, as samplers that fill up a last batch do, the first counts."""
         ids = rows.ids
+        if len(ids) and not 0 <= ids.min() <= ids.max() < self.n:
+            wrong = ids[(ids < 0) | (ids >= self.n)][0]
+            raise ArgumentError(
+                f"`id_column`: row {wrong} is shown and num_examples={self.n}; wanted positions from 0 to {self.n - 1}"
+            )
         if self._task == "single-label" and (rows.labels < 0).any():
             first = np.argmax(rows.labels < 0)
             raise ArgumentError(
