@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SIGNALS = ("loss", "p_true", "margin", "correct", "el2n")
 TASKS = ("single-label", "multi-label", "regression", "token-classification", "causal-lm", "seq2seq")
+LANGUAGE_MODELS = ("causal-lm", "seq2seq")
 OF_REGRESSION = ("loss", "el2n")
 UNSEEN = dynamics_table.UNSEEN
 
@@ -155,6 +156,19 @@ class TrainingDynamics:
             np.add(total, epoch, out=total, where=known)
             seen += known
         return total / seen
+
+    def perplexity(self, epochs: Epochs = None) -> NDArray[np.float64]:
+        """(n,) exp of the mean loss of each row, for language models.
+
+        Raises:
+            ArgumentError: a run of another task.
+        """
+        if self.task not in LANGUAGE_MODELS:
+            raise ArgumentError(
+                f"`dynamics`: perplexity is of language models ({', '.join(LANGUAGE_MODELS)}), got {self.task!r}"
+            )
+        perplexity: NDArray[np.float64] = np.exp(self.mean("loss", epochs))
+        return perplexity
 
     def take(self, rows: NDArray[np.int64]) -> Self:
         """The dynamics of some rows, in their order: a copy."""

@@ -20,7 +20,7 @@ from transformers import (
 
 import hf_prune
 from hf_prune import PruningTrainerCallback, tasks
-from hf_prune.dynamics import SIGNALS, TASKS
+from hf_prune.dynamics import LANGUAGE_MODELS, SIGNALS, TASKS
 from hf_prune.tasks import example_signals, task_of
 
 N, TOKENS, WORDS = 13, 6, 11
@@ -193,6 +193,11 @@ def test_under_a_trainer(name, tmp_path):
     assert hardest.indices.tolist() == sorted(np.argsort(-dynamics["el2n"].mean(axis=0))[:3])
     with pytest.raises(hf_prune.AlignmentError, match="recorded for 13 rows, this dataset has 12"):
         dataset.select(range(12)).prune("el2n", keep=3, dynamics=loaded)
+    if name in LANGUAGE_MODELS:
+        np.testing.assert_allclose(dynamics.perplexity(), np.exp(dynamics["loss"].mean(axis=0)), rtol=1e-5)
+    else:
+        with pytest.raises(hf_prune.ArgumentError, match=f"perplexity is of language models .* got '{name}'"):
+            dynamics.perplexity()
     if name == "regression":
         for method, signal in (("aum", "margin"), ("forgetting", "correct"), ("variability", "p_true")):
             with pytest.raises(hf_prune.ArgumentError, match=f"a regression has no '{signal}', it has loss and el2n"):
