@@ -172,6 +172,10 @@ class PruningTrainerCallback(TrainerCallback):
                 self._restore(args, state, self._recording)
         else:
             _check_arguments(args, rows=0)
+            if state.global_step:
+                logger.warning(
+                    "the run goes on in a stream: epochs before step %d are not recorded", state.global_step
+                )
             self._recording = Recording(self.num_examples, epochs=None, every=self.every)
         head = head_of(kwargs["model"], self.features) if self.features else None
         label_names = args.label_names or ["labels"]

@@ -833,6 +833,19 @@ def test_streams_that_do_not_fit(text_task, given, message):
         trainer.train()
 
 
+def test_a_stream_that_goes_on_says_what_it_records(text_task, tmp_path, caplog):
+    rows = text_task.dataset.add_column("position", np.arange(37)).to_iterable_dataset()
+    options = {"train_dataset": rows, "max_steps": 8, "save_strategy": "steps", "save_steps": 6}
+    options |= {"output_dir": str(tmp_path)}
+    given = {"id_column": "position", "num_examples": 37}
+    text_task.trainer(callbacks=[PruningTrainerCallback(**given)], **options).train()
+    recorder = PruningTrainerCallback(**given)
+    trainer = text_task.trainer(callbacks=[recorder], **options)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-6"))
+    assert "goes on in a stream: epochs before step 6 are not recorded" in caplog.text
+    assert 0 < recorder.dynamics.coverage < 1
+
+
 def test_streaming_options_belong_together():
     with pytest.raises(ArgumentError, match="`id_column`, `num_examples`: give both"):
         PruningTrainerCallback(id_column="position")
