@@ -127,7 +127,7 @@ class PruningTrainerCallback(TrainerCallback):
         """
         if self.clean_eval:
             raise ArgumentError("`clean_eval`: a loop without a Trainer has no such pass; leave it out")
-        loader = getattr(dataloader, "base_dataloader", dataloader)
+        loader = _bare_loader(dataloader)
         recording = self._recording if self._looping else None
         if recording is not None and recording.n != len(loader.dataset):
             raise ArgumentError(
@@ -156,9 +156,7 @@ class PruningTrainerCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._detach()  # a run that crashed, or is tried again with another batch size, never said that it ended
-        loader = kwargs["train_dataloader"]
-        # accelerate wraps the loader that fetches and collates; what is set on the wrapper never reaches it.
-        loader = getattr(loader, "base_dataloader", loader)
+        loader = _bare_loader(kwargs["train_dataloader"])
         self._looping = False
         if self.num_examples is None:
             _check_countable(loader.dataset)
@@ -199,8 +197,7 @@ class PruningTrainerCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if self.clean_eval:
-            loader = kwargs["train_dataloader"]
-            clean_pass(kwargs["model"], getattr(loader, "base_dataloader", loader), args.per_device_eval_batch_size)
+            clean_pass(kwargs["model"], _bare_loader(kwargs["train_dataloader"]), args.per_device_eval_batch_size)
         self._running().end_epoch()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -234,6 +231,11 @@ class PruningTrainerCallback(TrainerCallback):
         if self._tap is not None:
             self._tap.close()
             self._tap = None
+
+
+def _bare_loader(loader: Any) -> Any:
+    """accelerate wraps the loader that fetches and collates; what is set on the wrapper never reaches it."""
+    return getattr(loader, "base_dataloader", loader)
 
 
 def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:

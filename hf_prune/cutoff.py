@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hf_prune.arguments import did_you_mean, real_number
 from hf_prune.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError
-from hf_prune.groups import Groups
+from hf_prune.groups import NAMED, Groups, listed
 from hf_prune.kernels.approximate import find_neighbors, searched
 from hf_prune.kernels.suspects import most_of, most_suspect, suspect_fraction, votes
 from hf_prune.signals import LAST_FEATURES, Signals
@@ -26,8 +26,6 @@ MEMORISED = 0.99
 """Share of the training rows predicted right in the last epoch from which on the last layer may repeat the labels."""
 RARE = 12
 """Rows of a class up to which it is named when it loses any."""
-NAMED = 10
-"""Classes that a summary or a warning lists before it says how many more there are."""
 
 
 def checked_cutoff(value: Any) -> Cutoff:
@@ -196,8 +194,8 @@ def _class_warnings(labels: Groups, lost: NDArray[np.int64]) -> list[str]:
 
 
 def _listed(labels: Groups, lost: NDArray[np.int64], classes: NDArray[np.int64]) -> str:
-    named = [f"{labels.names[c]} ({lost[c]} of {labels.sizes[c]})" for c in classes[:NAMED].tolist()]
-    return ", ".join(named) + (f" and {len(classes) - NAMED} more" if len(classes) > NAMED else "")
+    sizes = labels.sizes
+    return listed([f"{labels.names[c]} ({lost[c]} of {sizes[c]})" for c in classes.tolist()])
 
 
 def describe_cutoff(details: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 
+NAMED = 10
+"""Groups that a summary or a warning lists before it says how many more there are."""
+
 
 @dataclass(frozen=True, eq=False)
 class Groups:
@@ -43,6 +46,12 @@ class Groups:
         order = np.argsort(self.codes, kind="stable")
         edges = np.searchsorted(self.codes[order], np.arange(len(self.values) + 1))
         return [order[start:stop] for start, stop in pairwise(edges)]
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def crossed(parts: Mapping[str, Groups]) -> Groups:

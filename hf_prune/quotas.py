@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 from hf_prune.arguments import did_you_mean
 from hf_prune.config import Configurable, named, registered
 from hf_prune.errors import ArgumentError, ArgumentTypeError
-from hf_prune.groups import Groups
+from hf_prune.groups import Groups, listed
 from hf_prune.signals import Signals
 
 FEW = 10
 """Rows of a group below which a model can hardly learn it, nor anyone measure how well it did."""
-NAMED = 10
-"""Groups that a warning lists before it says how many more there are."""
 
 
 class Quotas(Configurable):
@@ -55,13 +53,8 @@ def few_left(names: Sequence[str], sizes: NDArray[np.int64], kept: NDArray[np.in
     few = np.flatnonzero((kept < FEW) & (kept < sizes))
     if not len(few):
         return []
-    named = [f"{names[i]} ({kept[i]})" for i in few[:NAMED]]
-    return [f"fewer than {FEW} rows are kept of {listed(named, len(few))}: hardly enough to learn from"]
-
-
-def listed(names: list[str], count: int) -> str:
-    """The first of `count` names, and how many more there are."""
-    return ", ".join(names[:NAMED]) + (f" and {count - NAMED} more" if count > NAMED else "")
+    named = [f"{names[i]} ({kept[i]})" for i in few.tolist()]
+    return [f"fewer than {FEW} rows are kept of {listed(named)}: hardly enough to learn from"]
 
 
 def checked_quotas(value: Any) -> Quotas:

@@ -95,7 +95,8 @@ class Recording:
         for number, signal in enumerate(SIGNALS):
             self._signals[number, :known] = before[signal][:known]
         self._labels[:], self._task = before.labels, before.task
-        self._features = {moment: array.copy() for moment, array in before.features.items()}
+        for moment, array in before.features.items():
+            self._array_of(moment, array.shape[1])[:] = array
         self._restored = file
         self._begun = self.finished if known == wanted else self.finished - 1
 

@@ -9,6 +9,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value, co
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from test_dynamics import Trap
 
 from hf_prune import ArgumentError, ArgumentTypeError, TrainingDynamics
 from hf_prune.dynamics import SIGNALS
@@ -287,16 +288,6 @@ def test_parquet_at_a_folder(run, tmp_path):
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(ArgumentError, match=rf"`path`: '{path}' is no file; wanted one that .*to_parquet wrote"):
             TrainingDynamics.from_parquet(path)
-
-
-class Trap:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
 
 
 @pytest.mark.parametrize(

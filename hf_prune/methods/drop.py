@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from hf_prune.arguments import instance_of, one_of, real_number, whole_number
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.evidence import Evidence, put
-from hf_prune.groups import Groups
+from hf_prune.groups import Groups, listed
 from hf_prune.methods.base import Method
 from hf_prune.methods.per_class import PerClass
 from hf_prune.methods.random_ import Random
-from hf_prune.quotas import Quotas, listed
+from hf_prune.quotas import Quotas
 from hf_prune.recalls import Recalls, read_recalls
 from hf_prune.selection import Selection
 from hf_prune.signals import Signals
@@ -106,7 +106,7 @@ class DRoPQuotas(Quotas):
         if recalls.pooled is None or not recalls.pooled.any():
             return recalls, []
         names = [name for name, pooled in zip(groups.names, recalls.pooled, strict=True) if pooled]
-        return recalls, [f"no recall for {listed(names, len(names))}: that of all classes together is used"]
+        return recalls, [f"no recall for {listed(names)}: that of all classes together is used"]
 
 
 @dataclass(frozen=True)

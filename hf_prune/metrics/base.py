@@ -62,7 +62,7 @@ class RecallMetric(evaluate.Metric):  # type: ignore[misc]
         if labels is None:
             looked_at = np.flatnonzero(counted.support > 0)
         else:
-            looked_at = _places(labels, found, counted.support, "labels", "class")
+            looked_at = _places(labels, found, counted.support, "class")
         return Found(found[looked_at], counted.values[looked_at], counted.support[looked_at])
 
 
@@ -75,7 +75,7 @@ def accuracies(
     found, codes = np.unique(np.asarray(groups, dtype=np.int64), return_inverse=True)
     support = np.bincount(codes).astype(np.float64)
     right = np.bincount(codes, weights=np.equal(predictions, references))
-    looked_at = np.arange(len(found)) if wanted is None else _places(wanted, found, support, "labels", "group")
+    looked_at = np.arange(len(found)) if wanted is None else _places(wanted, found, support, "group")
     return Found(found[looked_at], (right / support)[looked_at], support[looked_at])
 
 
@@ -104,13 +104,13 @@ def report(found: Found, kind: str, k: int | None, confidence: float) -> dict[st
 
 
 def _places(
-    wanted: Sequence[int], found: NDArray[np.int64], support: NDArray[np.float64], argument: str, kind: str
+    wanted: Sequence[int], found: NDArray[np.int64], support: NDArray[np.float64], kind: str
 ) -> NDArray[np.int64]:
     """Where in `found` each of `wanted` is."""
     if not len(wanted):
-        raise ArgumentError(f"`{argument}`: wanted at least one {kind} id, got none")
+        raise ArgumentError(f"`labels`: wanted at least one {kind} id, got none")
     place = {int(found[i]): i for i in np.flatnonzero(support > 0)}
     for one in wanted:
         if int(one) not in place:
-            raise ArgumentError(f"`{argument}`: {kind} {one} has no references; leave it out of {argument}=")
+            raise ArgumentError(f"`labels`: {kind} {one} has no references; leave it out of labels=")
     return np.array([place[int(one)] for one in wanted])
