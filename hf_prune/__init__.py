@@ -29,6 +29,7 @@ from hf_prune.methods.el2n import EL2N as EL2N
 from hf_prune.methods.forgetting import Forgetting as Forgetting
 from hf_prune.methods.given_scores import GivenScores as GivenScores
 from hf_prune.methods.grand import GraNd as GraNd
+from hf_prune.methods.image_text_similarity import ImageTextSimilarity as ImageTextSimilarity
 from hf_prune.methods.mixture import Mixture as Mixture
 from hf_prune.methods.per_class import PerClass as PerClass
 from hf_prune.methods.prototypicality import Prototypicality as Prototypicality
@@ -46,21 +47,24 @@ if TYPE_CHECKING:
     from hf_prune import metrics as metrics
     from hf_prune import plots as plots
     from hf_prune.callback import PruningTrainerCallback as PruningTrainerCallback
+    from hf_prune.embeddings import embed as embed
 
 __version__ = "0.1.0"
 
 _MODULES = ("comparison", "metrics", "plots")
+_LATE = {"PruningTrainerCallback": "hf_prune.callback", "embed": "hf_prune.embeddings"}
+"""Public names whose modules import torch."""
 
 _attach_methods()
 
 
 def __getattr__(name: str) -> Any:
-    if name == "PruningTrainerCallback":
-        return importlib.import_module("hf_prune.callback").PruningTrainerCallback
+    if name in _LATE:
+        return getattr(importlib.import_module(_LATE[name]), name)
     if name in _MODULES:
         return importlib.import_module(f"hf_prune.{name}")
     raise AttributeError(f"module 'hf_prune' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), "PruningTrainerCallback", *_MODULES})
+    return sorted({*globals(), *_LATE, *_MODULES})

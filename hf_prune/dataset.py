@@ -20,7 +20,7 @@ from hf_prune.selection import Selection, live_selection
 
 D = TypeVar("D", Dataset, DatasetDict)
 
-_KEYWORDS = ("keep", "seed", "quotas", "by", "label_column", "scores", "embeddings", "dynamics", "recalls")
+_KEYWORDS = ("keep", "seed", "quotas", "by", "label_column", "scores", "embeddings", "encoder", "dynamics", "recalls")
 _LIBRARIES = ("hf_prune", "numpy", "datasets", "faiss-cpu")
 _STREAMING = (
     "a streaming dataset has no row count and can't be pruned; load it without streaming=True, or write the part that "
@@ -39,6 +39,7 @@ def prune(
     label_column: str | None = None,
     scores: Any = None,
     embeddings: Any = None,
+    encoder: Any = None,
     dynamics: Any = None,
     recalls: Any = None,
     **options: Any,
@@ -61,6 +62,8 @@ def prune(
         scores: (n,) difficulty of each row, higher = harder, or the name of a column of numbers.
         embeddings: (n, d) floats, a column's name, or the callback that recorded features; by default those in
             `dynamics`.
+        encoder: in place of embeddings: what computes them from the only column of texts or images, as in
+            `embed(dataset, encoder)`; that function has options. To prune several times, embed once.
         dynamics: TrainingDynamics, the callback that recorded them, or the path of a saved file; of these rows, or
             of the first source of a chain.
         recalls: recall of each class on held-out data: a mapping, a sequence in class order,
@@ -79,7 +82,8 @@ def prune(
     >>> len(coreset), coreset.selection.n
     (30, 100)
     """
-    signals = {"scores": scores, "embeddings": embeddings, "dynamics": dynamics, "recalls": recalls}
+    given = {"embeddings": embeddings, "encoder": encoder, "dynamics": dynamics, "recalls": recalls}
+    signals = {"scores": scores} | given
     if isinstance(dataset, DatasetDict):
         options |= signals | {"seed": seed, "quotas": quotas, "by": by, "label_column": label_column}
         return _prune_splits(dataset, method, keep, options.pop("split", "train"), options)

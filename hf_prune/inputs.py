@@ -28,7 +28,7 @@ class Inputs:
         dataset: the rows that everything must be aligned with.
         label_column: as in `prune`.
         by: as in `prune`.
-        given: `scores`, `embeddings`, `dynamics` and `recalls` as in `prune`, None where not passed.
+        given: `scores`, `embeddings`, `encoder`, `dynamics` and `recalls` as in `prune`, None where not passed.
     """
 
     def __init__(self, dataset: Dataset, label_column: str | None, by: Any, given: Mapping[str, Any]) -> None:
@@ -36,20 +36,22 @@ class Inputs:
         self._by = by
         self._passed = {name: value for name, value in given.items() if value is not None}
         self._record: dict[str, Any] = {}
+        if {"embeddings", "encoder"} <= set(self._passed):
+            raise ArgumentError("`embeddings`, `encoder`: pass one of the two; the encoder computes embeddings")
         if label_column is not None:
-            _check_column(dataset, "label_column", label_column)
+            check_column(dataset, "label_column", label_column)
         self._label_column = label_column or _default_label_column(dataset)
 
     @property
     def available(self) -> frozenset[str]:
         """Names of the signals that can be read, as far as can be said without opening any."""
-        names = {*self._passed, *(COLUMN + column for column in self._dataset.column_names)}
+        names = {"rows", *self._passed, *(COLUMN + column for column in self._dataset.column_names)}
         if self._label_column is not None:
             names |= {"labels", "groups"}
         if self._by is not None:
             names.add("groups")
-        if "embeddings" in self._passed:
-            names.add("early_embeddings")
+        if {"embeddings", "encoder"} & names:
+            names |= {"embeddings", "early_embeddings"}
         return frozenset(names)
 
     def signals(self, needs: frozenset[str], method: Any) -> Signals:
@@ -67,7 +69,8 @@ class Inputs:
             missing = [name for name in missing if name != "early_embeddings"]
         if missing:
             ways = "; ".join(f"{name}: {how_to_give(name)}" for name in missing)
-            there = ", ".join(sorted(name for name in available if not name.startswith(COLUMN))) or "none"
+            named = (name for name in available if not name.startswith(COLUMN) and name != "rows")
+            there = ", ".join(sorted(named)) or "none"
             raise MissingSignalError(f"{method!r} needs {', '.join(missing)}. To give {ways}. Available: {there}")
         read = {name: self._read(name) for name in sorted(needs)}
         origins = {name: entry["from"] for name, entry in self._record.items() if "from" in entry}
@@ -97,12 +100,12 @@ class Inputs:
         if self._by is None:
             return self._labels
         if isinstance(self._by, str):
-            _check_column(self._dataset, "by", self._by)
+            check_column(self._dataset, "by", self._by)
             self._record["groups"] = {"column": self._by}
             return self._column_groups(self._by)
         if isinstance(self._by, tuple) and self._by and all(isinstance(column, str) for column in self._by):
             for column in self._by:
-                _check_column(self._dataset, "by", column)
+                check_column(self._dataset, "by", column)
             self._record["groups"] = {"columns": list(self._by)}
             return crossed({column: self._column_groups(column) for column in self._by})
         groups = replace(encode("by", self._by), numbered=False)
@@ -129,7 +132,12 @@ class Inputs:
 
     @cached_property
     def _own_embeddings(self) -> tuple[NDArray[Any], dict[str, Any]] | None:
-        """The array or column that was passed, with its entry for the record; None where features are to be read."""
+        """What was passed or an encoder gives, with its entry for the record; None where features are to be read."""
+        if "encoder" in self._passed:
+            from hf_prune.embeddings import embed, encoder_name
+
+            encoder = self._passed["encoder"]
+            return self._embedding_array(embed(self._dataset, encoder), f"encoder {encoder_name(encoder)}")
         value = self._passed.get("embeddings")
         if value is None or hasattr(value, "dynamics") or isinstance(value, TrainingDynamics):
             return None
@@ -150,6 +158,11 @@ class Inputs:
         array = self._array("embeddings", value, 2)
         shape, dtype = list(array.shape), str(array.dtype)
         return array, {"from": origin, "shape": shape, "dtype": dtype, "digest": array_digest(array)}
+
+    @property
+    def _rows(self) -> Dataset:
+        self._record["rows"] = {"columns": self._dataset.column_names}
+        return self._dataset
 
     @cached_property
     def _dynamics(self) -> TrainingDynamics:
@@ -193,7 +206,7 @@ class Inputs:
     def _array(self, name: str, value: Any, ndim: int) -> NDArray[Any]:
         """A finite float array of `ndim` axes with one entry for each row; floats keep their width."""
         if isinstance(value, str):
-            _check_column(self._dataset, name, value)
+            check_column(self._dataset, name, value)
             name, value = f"{name} (column {value!r})", _column_floats(self._dataset, name, value, ndim)
         shape = "(n,)" if ndim == 1 else "(n, d)"
         try:
@@ -230,7 +243,7 @@ def label_groups(dataset: Dataset, label_column: str | None = None) -> Groups:
     return Inputs(dataset, label_column, None, {})._labels
 
 
-def _check_column(dataset: Dataset, argument: str, column: Any) -> None:
+def check_column(dataset: Dataset, argument: str, column: Any) -> None:
     if not isinstance(column, str):
         raise ArgumentTypeError(f"`{argument}`: wanted the name of a column, got {column!r}")
     if column not in dataset.column_names:

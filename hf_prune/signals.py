@@ -1,7 +1,7 @@
 """What a method may read of a dataset: row-aligned arrays, the same for all rows or one class of them."""
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +10,18 @@ from hf_prune.dynamics import TrainingDynamics
 from hf_prune.errors import MissingSignalError
 from hf_prune.groups import Groups, crossed
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 HOW_TO_GIVE = {
     "labels": "pass label_column= with the name of a column of ints, strings or bools",
     "groups": "pass by= or label_column= with the name of a column of ints, strings or bools",
     "dynamics": "train with `callbacks=[recorder := hf_prune.PruningTrainerCallback()]` and pass dynamics=recorder "
     "(D2 also takes a difficulty of your own as scores=)",
-    "embeddings": "pass embeddings= with an (n, d) array or a column name, or train with "
-    "PruningTrainerCallback(features=True) and pass dynamics=",
-    "early_embeddings": 'for cutoff="auto" pass embeddings= with an (n, d) array or a column name, or train with '
-    "PruningTrainerCallback(features=True) and pass dynamics=; or pass cutoff=0",
+    "embeddings": "pass embeddings= with an (n, d) array or a column name, or encoder= with a checkpoint's name, or "
+    "train with PruningTrainerCallback(features=True) and pass dynamics=",
+    "early_embeddings": 'for cutoff="auto" pass embeddings= with an (n, d) array or a column name, or encoder= with a '
+    "checkpoint's name, or train with PruningTrainerCallback(features=True) and pass dynamics=; or pass cutoff=0",
     "scores": "pass scores= with one number for each row, higher = harder",
     "recalls": "pass recalls=trainer.predict(validation), or a mapping from class to recall on held-out data",
 }
@@ -94,6 +97,12 @@ class Signals:
     def dynamics(self) -> TrainingDynamics:
         """Training dynamics of the whole dataset; read them inside `shared`, which cuts the result to these rows."""
         found: TrainingDynamics = self._read("dynamics")
+        return found
+
+    @property
+    def rows(self) -> "Dataset":
+        """The whole dataset, for scores that read its columns; read it inside `shared`."""
+        found: Dataset = self._read("rows")
         return found
 
     @property

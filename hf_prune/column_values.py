@@ -1,0 +1,106 @@
+"""The column that an encoder reads: which one, what it holds, and its values row by row."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow.compute as pc
+from datasets import Dataset, Image, Value
+from numpy.typing import NDArray
+
+from hf_prune.errors import ArgumentError
+
+Kind = Literal["text", "image"]
+SHOWN = 3
+"""Rows that a message names."""
+
+
+def column_kind(dataset: Dataset, column: str) -> Kind | None:
+    """What a column holds; None for what is neither text nor image."""
+    feature = dataset.features[column]
+    if isinstance(feature, Value) and feature.dtype in ("string", "large_string"):
+        return "text"
+    return "image" if isinstance(feature, Image) else None
+
+
+def default_column(dataset: Dataset) -> str:
+    """The only column of texts or images.
+
+    Raises:
+        ArgumentError: there are none or several.
+    """
+    found: list[str] = [column for column in dataset.column_names if column_kind(dataset, column)]
+    if len(found) != 1:
+        columns = {column: str(dataset.features[column]) for column in dataset.column_names}
+        which = f"{found} are" if found else "no column is"
+        raise ArgumentError(
+            f"`column`: {which} of texts or images; name the one to embed, as in "
+            f"hf_prune.embed(ds, encoder, column=...). Columns: {columns}"
+        )
+    return found[0]
+
+
+def check_values(dataset: Dataset, column: str, kind: Kind) -> None:
+    """Refuse rows with nothing in them, before anything is computed."""
+    stored = dataset.select_columns([column]).with_format("arrow")
+    empty: list[int] = []
+    for start, part in zip(range(0, len(dataset), 2**16), stored.iter(batch_size=2**16), strict=True):
+        array = part.column(0)
+        nothing = pc.is_null(array)
+        if kind == "text":
+            nothing = pc.or_kleene(nothing, pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(array)), 0))
+        empty += (start + np.flatnonzero(nothing.to_numpy())).tolist()
+    if empty:
+        rows = ", ".join(map(str, empty[:SHOWN])) + (", ..." if len(empty) > SHOWN else "")
+        raise ArgumentError(
+            f"`column`: {len(empty)} rows of {column!r} hold no {kind} (rows {rows}); leave them out first, as in "
+            f"ds = ds.filter(lambda row: row[{column!r}])"
+        )
+
+
+class Values:
+    """The rows of a dataset as an encoder takes them, a batch at a time; for a DataLoader.
+
+    Args:
+        dataset: the rows, with no more columns than are read.
+        column: the one to read, or None for whole rows as dictionaries.
+        kind: what it holds.
+        prepare: from row positions and their values to a batch.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        column: str | None,
+        kind: Kind | None,
+        prepare: Callable[[Sequence[int], list[Any]], Any],
+    ) -> None:
+        # Images are decoded here, so that a broken one can be named.
+        self._dataset = (
+            dataset.with_format(None).cast_column(column, Image(decode=False)) if kind == "image" else dataset
+        )
+        self._column, self._kind, self._prepare = column, kind, prepare
+        self._image = dataset.features[column] if kind == "image" else None
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitems__(self, rows: NDArray[np.int64]) -> Any:
+        found = self._dataset[rows]
+        if self._column is None:
+            values = [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
+        else:
+            values = list(found[self._column])
+        if self._image is not None:
+            values = [self._decoded(row, value) for row, value in zip(rows, values, strict=True)]
+        return self._prepare(rows.tolist(), values)
+
+    def _decoded(self, row: int, value: dict[str, Any]) -> Any:
+        from PIL.Image import DecompressionBombError
+
+        assert self._image is not None, "a column of images"
+        try:
+            return self._image.decode_example(value)
+        except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
+            where = value.get("path") or f"{len(value.get('bytes') or b'')} bytes in the dataset"
+            raise ArgumentError(f"`column`: the image of row {row} ({where}) can't be read: {error}") from error

@@ -1,0 +1,92 @@
+"""A memory-mapped (n, d) array on disk that is filled shard by shard, and goes on after a kill where it stopped."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.errors import ArgumentError
+
+COMPLETE, GROWING, MARKS, ABOUT = "vectors.npy", "vectors.partial.npy", "shards.partial.npy", "about.json"
+
+
+class VectorFile:
+    """The vectors in `folder`: those of finished shards are there for good.
+
+    `vectors.npy` appears once all are there, by a rename; any numpy reads it. Until then the vectors grow beside one
+    byte a shard, which is set after the shard's vectors have reached the disk. Several processes may fill one file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def complete(self) -> bool:
+        return (self.folder / COMPLETE).is_file()
+
+    @property
+    def begun(self) -> bool:
+        return (self.folder / MARKS).is_file()
+
+    def begin(self, shape: tuple[int, int], shards: int, about: Mapping[str, Any]) -> None:
+        """Reserve the space.
+
+        Args:
+            shape: (n, d).
+            about: what the vectors are, as JSON values, for people who find the folder.
+
+        Raises:
+            ArgumentError: the disk has no room.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / ABOUT).write_text(json.dumps(about, indent=2), encoding="utf-8")
+        vectors = np.lib.format.open_memmap(self.folder / GROWING, "w+", dtype=np.float32, shape=shape)
+        try:
+            # A mapped file that meets a full disk would end the process without a word.
+            _reserve(self.folder / GROWING)
+        except OSError as error:
+            (self.folder / GROWING).unlink()
+            raise ArgumentError(
+                f"`cache_dir`: no room for the {vectors.nbytes / 1e9:.3g} GB of the embeddings in "
+                f"{str(self.folder)!r} ({error.strerror}); pass cache_dir= with a folder on a larger disk"
+            ) from error
+        # Last: without the marks everything begins again.
+        np.save(self.folder / MARKS, np.zeros(shards, dtype=np.uint8))
+
+    def missing(self) -> NDArray[np.int64]:
+        """The shards that are not there yet."""
+        return np.flatnonzero(np.load(self.folder / MARKS) == 0)
+
+    def open(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """The growing vectors and the marks of their shards, for `finish_shard`."""
+        vectors = np.load(self.folder / GROWING, mmap_mode="r+")
+        return vectors, np.load(self.folder / MARKS, mmap_mode="r+")
+
+    def end(self) -> None:
+        """All shards are there."""
+        (self.folder / GROWING).replace(self.folder / COMPLETE)
+        (self.folder / MARKS).unlink()
+
+    def read(self) -> NDArray[np.float32]:
+        """(n, d) float32, mapped and read-only."""
+        vectors: NDArray[np.float32] = np.load(self.folder / COMPLETE, mmap_mode="r")
+        return vectors
+
+
+def finish_shard(vectors: NDArray[np.float32], marks: NDArray[np.uint8], shard: int) -> None:
+    """Mark a shard whose vectors are written, once they lie on the disk."""
+    for array in (vectors, marks):
+        assert isinstance(array, np.memmap), "of VectorFile.open"
+    vectors.flush()  # type: ignore[attr-defined]
+    marks[shard] = 1
+    marks.flush()  # type: ignore[attr-defined]
+
+
+def _reserve(file: Path) -> None:
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
