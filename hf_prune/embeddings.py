@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
 from datasets import Dataset
 from datasets.utils import tqdm
 from filelock import FileLock
@@ -95,14 +95,16 @@ def embed(
     _check(dataset, precision, pooling)
     batch_size = whole_number("batch_size", batch_size, at_least=1)
     num_workers = whole_number("num_workers", num_workers, at_least=0)
-    state = PartialState()
+    # Without an accelerator accelerate has to be told that several processes are of the CPU.
+    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
     options = Options(pooling, true_or_false("truncate", truncate), revision, name)
     if column is not None:
         check_column(dataset, "column", column)
     elif processor is None or hasattr(processor, "save_pretrained"):
         column = default_column(dataset)
     kind = None if column is None else column_kind(dataset, column)
-    chosen = encoder_of(encoder, processor, kind, options, state.device)
+    holds = "got all" if column is None else f"{column!r} holds {dataset.features[column]}"
+    chosen = encoder_of(encoder, processor, kind, holds, options, state.device)
     if precision == "auto":
         precision = "bfloat16" if _has_bfloat16(state.device) else "float32"
 
@@ -142,8 +144,8 @@ def batches_of(dataset: Dataset, text_column: str | None, batch_size: int) -> li
 def _fill(file: VectorFile, work: "_Work", state: PartialState) -> None:
     """Compute what is missing, each process its part."""
     main = state.is_main_process
-    file.folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{file.folder}.lock") if main else nullcontext()  # of two runs the second finds it done
+    file.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file.folder / "lock") if main else nullcontext()  # of two runs the second finds it done
     with lock:
         _in_all(lambda: work.begin(file) if main and not (file.complete or file.begun) else None)
         (missing,) = broadcast_object_list([None if not main or file.complete else file.missing()])

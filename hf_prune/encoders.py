@@ -1,7 +1,7 @@
 """From what a user calls an encoder to a function from the values of rows to vectors."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -66,12 +66,15 @@ class Options:
     name: str | None = None
 
 
-def encoder_of(encoder: Any, processor: Any, kind: Kind | None, options: Options, device: torch.device) -> Encoder:
+def encoder_of(
+    encoder: Any, processor: Any, kind: Kind | None, holds: str, options: Options, device: torch.device
+) -> Encoder:
     """The encoder that the user means.
 
     Args:
         encoder, processor: as in `embed`.
         kind: what the column holds; None for anything else.
+        holds: the same in words.
         device: for a checkpoint that is loaded here.
 
     Raises:
@@ -79,10 +82,10 @@ def encoder_of(encoder: Any, processor: Any, kind: Kind | None, options: Options
     """
     if isinstance(encoder, str | os.PathLike):
         if kind is None:
-            raise ArgumentTypeError("`column`: a checkpoint reads text or images; name such a column")
+            raise ArgumentTypeError(f"`column`: wanted one of texts or images for a checkpoint, {holds}")
         return _of_checkpoint(os.fspath(encoder), kind, options, device)
     if isinstance(encoder, nn.Module):
-        return _of_model(encoder, processor, kind, options)
+        return _of_model(encoder, processor, kind, holds, options)
     if not callable(encoder):
         raise ArgumentTypeError(
             "`encoder`: wanted a checkpoint's Hub id or folder, a model, or a function from a list of values to "
@@ -102,7 +105,8 @@ def _of_checkpoint(source: str, kind: Kind, options: Options, device: torch.devi
     where = {"revision": options.revision, "subfolder": settings.subfolder}
     loader = AutoTokenizer if kind == "text" else AutoImageProcessor
     try:
-        model = AutoModel.from_pretrained(source, dtype=torch.float32, **where)
+        with torch.random.fork_rng(devices=[]):  # weights that a checkpoint lacks are drawn
+            model, found = AutoModel.from_pretrained(source, dtype=torch.float32, output_loading_info=True, **where)
         processor = loader.from_pretrained(source, **where)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ArgumentError(
@@ -110,11 +114,19 @@ def _of_checkpoint(source: str, kind: Kind, options: Options, device: torch.devi
             f"AutoModel: {error}\nWithout a network download it first where there is one, `hf download {source}`, "
             "or pass the folder of a checkpoint"
         ) from error
+    # Checkpoints often lack this one, which then is random; no vector depends on it.
+    random = {key for key in found["missing_keys"] if "pooler." in key}
+    if lacking := sorted(set(found["missing_keys"]) - random):
+        raise ArgumentError(
+            f"`encoder`: {source!r} lacks {len(lacking)} weights of {type(model).__name__} ({lacking[0]}, ...), so "
+            "vectors would be random; pass the checkpoint of a whole encoder"
+        )
     settings = replace(settings, pooling=options.pooling or settings.pooling)
-    return _transformers(model.to(device), processor, kind, settings, replace(options, name=options.name or source))
+    options = replace(options, name=options.name or source)
+    return _transformers(model.to(device), processor, kind, settings, options, random)
 
 
-def _of_model(model: nn.Module, processor: Any, kind: Kind | None, options: Options) -> Encoder:
+def _of_model(model: nn.Module, processor: Any, kind: Kind | None, holds: str, options: Options) -> Encoder:
     part = {"text": "tokenizer", "image": "image_processor"}.get(kind or "")
     if part and hasattr(processor, part):  # a processor for both, as of CLIP
         processor = getattr(processor, part)
@@ -122,7 +134,7 @@ def _of_model(model: nn.Module, processor: Any, kind: Kind | None, options: Opti
     if hasattr(processor, "save_pretrained"):
         if kind is None:
             raise ArgumentTypeError(
-                "`column`: the processor reads text or images; name such a column, or pass a function from rows to "
+                f"`column`: wanted one of texts or images for the processor, {holds}; or pass a function from rows to "
                 "the model's batch as processor=, such as trainer.data_collator"
             )
         return _transformers(model, processor, kind, settings, options)
@@ -142,14 +154,22 @@ def _of_model(model: nn.Module, processor: Any, kind: Kind | None, options: Opti
     )
 
 
-def _transformers(model: Any, processor: Any, kind: Kind, settings: SentenceSettings, options: Options) -> Encoder:
+def _transformers(
+    model: Any,
+    processor: Any,
+    kind: Kind,
+    settings: SentenceSettings,
+    options: Options,
+    unused: Container[str] = (),
+) -> Encoder:
+    """A model with its tokenizer or image processor; `unused` weights don't decide the vectors."""
     if kind == "text":
         if processor.pad_token is None:  # decoders' tokenizers; what is padded is masked
             processor.pad_token = processor.eos_token
         prepare: Any = Texts(processor, _longest(model, processor, settings), options.truncate)
     else:
         prepare = Images(processor, "L" if _channels(model) == 1 else "RGB")
-    identity = f"{model_digest(model)} {processor_digest(processor)} {settings} {options.truncate}"
+    identity = f"{model_digest(model, unused)} {processor_digest(processor)} {settings} {kind} {options.truncate}"
     return Encoder(
         options.name or type(model).__name__, identity, prepare, Vectors(model, kind, settings), model=model
     )
@@ -259,7 +279,11 @@ def _head(model: Any) -> nn.Module | None:
 def _longest(model: Any, tokenizer: Any, settings: SentenceSettings) -> int:
     """Tokens that the model takes."""
     config = getattr(model.config, "text_config", model.config)
-    limits: list[int | None] = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None), settings.longest]
+    limits: list[int | None] = [
+        tokenizer.model_max_length,
+        getattr(config, "max_position_embeddings", None),
+        settings.longest,
+    ]
     return min(limit for limit in limits if limit is not None)
 
 

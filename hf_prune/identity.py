@@ -4,7 +4,7 @@ import hashlib
 import json
 import pickle
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ PASSING = ("truncation", "padding")
 """Entries of a tokenizer's file that its last call has left there."""
 
 
-def model_digest(model: nn.Module) -> str:
-    """Of the class, the settings and every weight, wherever the model came from."""
+def model_digest(model: nn.Module, without: Container[str] = ()) -> str:
+    """Of the class, the settings and every weight but those named, wherever the model came from."""
     digest = hashlib.blake2b(f"{type(model).__module__}.{type(model).__qualname__}".encode(), digest_size=16)
     config: Any = getattr(model, "config", None)
     if hasattr(config, "to_dict"):
@@ -27,7 +27,7 @@ def model_digest(model: nn.Module) -> str:
         settings.pop("transformers_version", None)
         digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     for name, tensor in sorted(model.state_dict().items()):
-        if isinstance(tensor, torch.Tensor):
+        if isinstance(tensor, torch.Tensor) and name not in without:
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             # As bytes, because numpy has no bfloat16.
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

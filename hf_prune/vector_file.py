@@ -42,7 +42,6 @@ class VectorFile:
         Raises:
             ArgumentError: the disk has no room.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / ABOUT).write_text(json.dumps(about, indent=2), encoding="utf-8")
         vectors = np.lib.format.open_memmap(self.folder / GROWING, "w+", dtype=np.float32, shape=shape)
         try:

@@ -42,7 +42,9 @@ def sentence_bert(folder, *, pooling="pooling_mode_mean_tokens", normalize=True,
     (Path(folder) / "modules.json").write_text(json.dumps(named))
     (Path(folder) / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": longest}))
     (Path(folder) / "1_Pooling").mkdir()
-    (Path(folder) / "1_Pooling" / "config.json").write_text(json.dumps({pooling: True, "word_embedding_dimension": 16}))
+    (Path(folder) / "1_Pooling" / "config.json").write_text(
+        json.dumps({pooling: True, "word_embedding_dimension": 16})
+    )
     return str(folder)
 
 

@@ -1,0 +1,46 @@
+"""Run by tests/test_embeddings.py in processes of its own: `embedding_process.py CHECKPOINT CACHE KILL_AFTER`.
+
+Embeds the rows of `a_dataset` and says how many were computed; with KILL_AFTER it is killed after so many batches.
+"""
+
+import os
+import signal
+import sys
+
+import numpy as np
+import torch
+from datasets import Dataset, disable_progress_bars
+from tiny_encoders import WORDS
+
+import hf_prune
+from hf_prune import encoders
+
+N, BATCH = 203, 4
+
+
+def a_dataset():
+    rng = np.random.default_rng(0)
+    return Dataset.from_dict({"text": [" ".join(rng.choice(WORDS, rng.integers(1, 12))) for _ in range(N)]})
+
+
+def main(checkpoint, cache, kill_after):
+    torch.set_num_threads(1)
+    disable_progress_bars()
+    texts, calls = encoders.Texts.__call__, []
+
+    def counted(self, rows, values):
+        if calls and len(calls) == kill_after + 1:  # the first is only to see how long vectors are
+            os.kill(os.getpid(), signal.SIGKILL)
+        calls.append(len(rows))
+        return texts(self, rows, values)
+
+    encoders.Texts.__call__ = counted
+    vectors = hf_prune.embed(a_dataset(), checkpoint, cache_dir=cache, batch_size=BATCH, precision="float32")
+    rank = int(os.environ.get("RANK", 0))
+    print(f"rank {rank} computed {sum(calls)} of {len(vectors)}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    sys.stdout.flush()
+    os._exit(0)  # gloo may hang when it is taken down
