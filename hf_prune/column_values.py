@@ -1,6 +1,7 @@
 """The column that an encoder reads: which one, what it holds, and its values row by row."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -99,8 +100,11 @@ class Values:
         from PIL.Image import DecompressionBombError
 
         assert self._image is not None, "a column of images"
+        path, stored = value["path"], value["bytes"]
         try:
-            return self._image.decode_example(value)
+            if stored is None and path and Path(path).is_file():  # datasets leaves broken files open
+                stored = Path(path).read_bytes()
+            return self._image.decode_example({"path": path, "bytes": stored})
         except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
-            where = value.get("path") or f"{len(value.get('bytes') or b'')} bytes in the dataset"
+            where = path or f"{len(stored or b'')} bytes in the dataset"
             raise ArgumentError(f"`column`: the image of row {row} ({where}) can't be read: {error}") from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
@@ -108,7 +109,7 @@ def _of_checkpoint(source: str, kind: Kind, options: Options, device: torch.devi
         with torch.random.fork_rng(devices=[]):  # weights that a checkpoint lacks are drawn
             model, found = AutoModel.from_pretrained(source, dtype=torch.float32, output_loading_info=True, **where)
         processor = loader.from_pretrained(source, **where)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ArgumentError(
             f"`encoder`: {source!r} could not be loaded, as a folder or from the Hub, as {loader.__name__} and "
             f"AutoModel: {error}\nWithout a network download it first where there is one, `hf download {source}`, "

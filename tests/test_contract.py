@@ -1,18 +1,23 @@
 """What every method and every composite must hold to."""
 
 import json
+import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, Features, Value
+from datasets import ClassLabel, Dataset, Features, Image, Value
+from PIL.Image import fromarray
 
 import hf_prune
 from hf_prune.config import from_config, registered
 from hf_prune.dynamics import TrainingDynamics
 from hf_prune.groups import encode
 from hf_prune.signals import Signals
+from tests import tiny_encoders
 
+CLIP = str(Path(os.environ["HF_HOME"]) / "tiny-clip")
 METHODS = {
     "random": hf_prune.Random(),
     "el2n": hf_prune.EL2N(),
@@ -44,6 +49,8 @@ METHODS = {
     "per_class columns": hf_prune.PerClass(hf_prune.Random(), quotas=hf_prune.DRoPQuotas(), by=("group",)),
     "prototypicality": hf_prune.Prototypicality(),
     "prototypicality easy": hf_prune.Prototypicality(clusters=4, seed=1, prefer="easy"),
+    "image_text_similarity": hf_prune.ImageTextSimilarity(CLIP),
+    "d2 of pairs": hf_prune.D2(k=3, score=hf_prune.ImageTextSimilarity(CLIP, "image", "text")),
     "drop": hf_prune.DRoP(),
     "drop random auto": hf_prune.DRoP(within=hf_prune.Random(cutoff="auto")),
     "drop d2": hf_prune.DRoP(within=hf_prune.D2(k=3), temperature=0.5, allocate="count", prior=(0, 0)),
@@ -54,6 +61,25 @@ METHODS = {
 }
 N, CLASSES = 40, 3
 each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _clip():
+    return tiny_encoders.clip(CLIP)
+
+
+def rows(n=N, classes=CLASSES):
+    """The columns that a method may read; each image and text is another."""
+    labels, *_ = arrays(n=n, classes=classes)
+    pixels = np.random.default_rng(4).integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
+    columns = {
+        "label": labels,
+        "group": [str(label) for label in labels],
+        "image": list(map(fromarray, pixels)),
+        "text": [f"word{row} word{row // 2}" for row in range(n)],
+    }
+    kinds = {"label": ClassLabel(classes), "group": Value("string"), "image": Image(), "text": Value("string")}
+    return Dataset.from_dict(columns, features=Features(kinds))
 
 
 def arrays(kind="random", n=N, classes=CLASSES):
@@ -85,15 +111,14 @@ def signals(kind="random", n=N, classes=CLASSES):
         "early_embeddings": embeddings,
         "scores": scores,
         "recalls": np.linspace(0.5, 0.9, classes),
+        "rows": rows(n, classes),
     }
     return Signals(n, given)
 
 
 @pytest.fixture
 def dataset():
-    labels, *_ = arrays()
-    features = Features({"label": ClassLabel(CLASSES), "group": Value("string")})
-    return Dataset.from_dict({"label": labels, "group": [str(label) for label in labels]}, features=features)
+    return rows()
 
 
 def passed(method):
@@ -174,9 +199,9 @@ def test_pickles_and_hashes(method):
     assert hash(again) == hash(method)
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS.values() if method != hf_prune.Random()])
+@pytest.mark.parametrize("method", [method for method in METHODS.values() if method.needs - {"rows"}])
 def test_missing_signals_are_named_with_the_line_to_type(method, dataset):
-    needs = method.resolve(frozenset({"dynamics"})).needs - {"labels", "groups", "column:group"}
+    needs = method.resolve(frozenset({"dynamics"})).needs - {"labels", "groups", "column:group", "rows"}
     assert needs
     with pytest.raises(hf_prune.MissingSignalError) as caught:
         dataset.prune(method, keep=3)

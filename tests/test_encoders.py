@@ -94,7 +94,7 @@ def test_sentence_transformers_with_other_parts_are_refused(embed, tmp_path):
         ):
             embed(folder, "text")
     (Path(folder) / "modules.json").write_text("{")
-    with pytest.raises(hf_prune.ArgumentError, match="modules.json' is damaged"):
+    with pytest.raises(hf_prune.ArgumentError, match=r"'.*modules.json' is damaged"):
         embed(folder, "text")
 
 
