@@ -25,12 +25,14 @@ def column_kind(dataset: Dataset, column: str) -> Kind | None:
 
 
 def default_column(dataset: Dataset) -> str:
-    """The only column of texts or images.
+    """The only column of texts or images, else the one called `text` or `image`.
 
     Raises:
-        ArgumentError: there are none or several.
+        ArgumentError: there are none, or several that may be meant.
     """
     found: list[str] = [column for column in dataset.column_names if column_kind(dataset, column)]
+    if len(found) > 1:
+        found = [column for column in found if column in ("text", "image")] or found
     if len(found) != 1:
         columns = {column: str(dataset.features[column]) for column in dataset.column_names}
         which = f"{found} are" if found else "no column is"

@@ -62,7 +62,7 @@ def prune(
         scores: (n,) difficulty of each row, higher = harder, or the name of a column of numbers.
         embeddings: (n, d) floats, a column's name, or the callback that recorded features; by default those in
             `dynamics`.
-        encoder: in place of embeddings: what computes them from the only column of texts or images, as in
+        encoder: in place of embeddings: what computes them from the column of texts or images, as in
             `embed(dataset, encoder)`; that function has options. To prune several times, embed once.
         dynamics: TrainingDynamics, the callback that recorded them, or the path of a saved file; of these rows, or
             of the first source of a chain.

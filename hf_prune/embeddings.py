@@ -64,7 +64,8 @@ def embed(
         encoder: a checkpoint for transformers, text or images, by Hub id or folder, which is downloaded if it must
             be; a model, whose vectors are what enters its classification head, or else pooled; or a function from a
             list of the column's values to (batch, d) numbers.
-        column: of texts or images; by default the only such one. A function may take other columns.
+        column: of texts or images; by default the only such one, else `text` or `image`. A function may take other
+            columns.
         processor: for a model its tokenizer or image processor; or the function that makes its batches of rows, such
             as trainer.data_collator, which then gets all columns.
         pooling: how token vectors become one: "mean", "first" or "last"; by default what a sentence-transformers

@@ -334,8 +334,10 @@ def test_datasets_that_are_refused(ds, cache):
         hf_prune.embed(ds.select([]), Counting(), cache_dir=cache)
     with pytest.raises(ValueError, match=r"no column is of texts or images; .* Columns: \{'label': "):
         hf_prune.embed(ds.select_columns(["label"]), Counting(), cache_dir=cache)
-    with pytest.raises(ValueError, match=r"\['text', 'more'\] are of texts or images; name the one"):
-        hf_prune.embed(ds.add_column("more", TEXTS), Counting(), cache_dir=cache)
+    ds = ds.add_column("more", ["x"] * 5)
+    assert hf_prune.embed(ds, Counting(), cache_dir=cache)[0, 0] == len(TEXTS[0])
+    with pytest.raises(ValueError, match=r"\['first', 'more'\] are of texts or images; name the one"):
+        hf_prune.embed(ds.rename_column("text", "first"), Counting(), cache_dir=cache)
 
 
 def test_no_room_on_the_disk(ds, cache, monkeypatch):

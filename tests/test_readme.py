@@ -8,6 +8,7 @@ import pytest
 from datasets import DatasetDict
 
 from hf_prune.config import _REGISTRY
+from tests import tiny_encoders
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -24,7 +25,7 @@ def test_readme(text_task, registry, tmp_path, monkeypatch, capsys):
     import transformers
 
     monkeypatch.chdir(tmp_path)
-    ds = text_task.dataset
+    ds = text_task.dataset.rename_column("note", "text")
     ds = ds.add_column("site", ["north", "south"] * (len(ds) // 2) + ["north"] * (len(ds) % 2))
     names = {
         "ds": ds,
@@ -40,6 +41,8 @@ def test_readme(text_task, registry, tmp_path, monkeypatch, capsys):
     collator = text_task.trainer().data_collator
     names["Trainer"] = lambda *args, **options: transformers.Trainer(*args, data_collator=collator, **options)
     names["tokenized"], names["collate"] = text_task.dataset.remove_columns("note"), collator
+    names["tokenizer"], names["encoder"] = text_task.tokenizer, tiny_encoders.bert(tmp_path / "encoder")
+    monkeypatch.setattr("hf_prune.embeddings.HF_HOME", str(tmp_path))
     names["optimizer"] = torch.optim.SGD(names["model"].parameters(), 0.1)
     for block in BLOCKS:
         # What is written for thousands of rows and for cats and dogs, in the sizes and classes of the tiny data.

@@ -1,0 +1,103 @@
+"""What `hf_prune.embed` costs: `python -m tests.benchmarks.embedding [--pairs N] [--output FILE]`, some five minutes.
+
+The whole call, digests of rows and weights and the writing of the file included, beside a bare loop over the same
+model, batches and order, which holds all vectors in memory. Texts go through a BERT of MiniLM's shape (6 x 384),
+images through a ViT of 6 x 192; weights are random, which changes no time. Both sides must give the same vectors.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, Features, Image, disable_progress_bars
+from numpy.typing import NDArray
+from PIL.Image import fromarray
+from transformers import BertConfig, BertModel, ViTConfig, ViTImageProcessor, ViTModel
+
+import hf_prune
+from hf_prune.embeddings import batches_of
+from tests import tiny_encoders
+from tests.benchmarks.harness import machine, paired, ratios
+
+ROWS, BATCH = 2048, 64
+
+
+def texts(rows: int) -> tuple[Dataset, str, Any, Any]:
+    """Sentences of 4 to 40 words."""
+    draw = np.random.default_rng(0)
+    words = [" ".join(draw.choice(tiny_encoders.WORDS, draw.integers(4, 41))) for _ in range(rows)]
+    tokenizer = tiny_encoders.tokenizer()
+    tokenizer.model_max_length = 512
+    shape = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+    return Dataset.from_dict({"text": words}), "text", BertModel(BertConfig(vocab_size=30522, **shape)), tokenizer
+
+
+def images(rows: int) -> tuple[Dataset, str, Any, Any]:
+    """PNGs of 64 x 64 pixels, made 32 x 32 by the processor."""
+    pixels = np.random.default_rng(0).integers(0, 256, (rows, 64, 64, 3), dtype=np.uint8)
+    ds = Dataset.from_dict({"image": list(map(fromarray, pixels))}, features=Features({"image": Image()}))
+    shape = {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 768}
+    model = ViTModel(ViTConfig(image_size=32, patch_size=4, **shape), add_pooling_layer=False)
+    return ds, "image", model, ViTImageProcessor(size={"height": 32, "width": 32})
+
+
+def bare_loop(ds: Dataset, column: str, model: Any, processor: Any) -> NDArray[np.float32]:
+    vectors = np.empty((len(ds), model.config.hidden_size), dtype=np.float32)
+    options = {"padding": True} if column == "text" else {}
+    model.eval()
+    with torch.inference_mode():
+        for rows in batches_of(ds, column if column == "text" else None, BATCH):
+            batch = processor(list(ds[rows][column]), return_tensors="pt", **options)
+            hidden = model(**batch).last_hidden_state
+            mask = batch.get("attention_mask", torch.ones(hidden.shape[:2], dtype=torch.int64))
+            vectors[rows] = ((hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)).numpy()
+    return vectors
+
+
+def whole_call(ds: Dataset, column: str, model: Any, processor: Any) -> NDArray[np.float32]:
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = ds.select_columns([column])  # else the digest of the column would be remembered
+        return np.array(
+            hf_prune.embed(fresh, model, processor=processor, batch_size=BATCH, precision="float32", cache_dir=folder)
+        )
+
+
+CASES: dict[str, Callable[[int], tuple[Dataset, str, Any, Any]]] = {
+    "texts, BERT 6 x 384": texts,
+    "images, ViT 6 x 192": images,
+}
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.embedding", description=__doc__)
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args(argv)
+    record: dict[str, Any] = {"machine": machine(), "pairs": options.pairs, "rows": options.rows, "cases": {}}
+    for name, make in CASES.items():
+        torch.manual_seed(0)
+        case = make(options.rows)
+        sides = {"embed": lambda case=case: whole_call(*case), "bare loop": lambda case=case: bare_loop(*case)}
+        times, found = paired(sides, repeats=options.pairs)
+        np.testing.assert_array_equal(found["embed"], found["bare loop"])
+        record["cases"][name] = {
+            "seconds": {side: vars(taken) for side, taken in times.items()},
+            "ratios": ratios(times["embed"], times["bare loop"]),
+        }
+        for clock, (middle, least, most) in record["cases"][name]["ratios"].items():
+            print(f"{name}: embed / bare loop, {clock} {middle:.3f} ({least:.3f} to {most:.3f})")
+    if options.output:
+        options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return record
+
+
+if __name__ == "__main__":
+    disable_progress_bars()
+    torch.set_num_threads(1)
+    main()
