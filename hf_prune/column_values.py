@@ -78,11 +78,11 @@ class Values:
         kind: Kind | None,
         prepare: Callable[[Sequence[int], list[Any]], Any],
     ) -> None:
+        if column is not None:
+            dataset = dataset.with_format(None)
         # Images are decoded here, so that a broken one can be named.
-        self._dataset = (
-            dataset.with_format(None).cast_column(column, Image(decode=False)) if kind == "image" else dataset
-        )
-        self._column, self._kind, self._prepare = column, kind, prepare
+        self._dataset = dataset.cast_column(column, Image(decode=False)) if kind == "image" else dataset
+        self._column, self._prepare = column, prepare
         self._image = dataset.features[column] if kind == "image" else None
 
     def __len__(self) -> int:

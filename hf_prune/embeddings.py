@@ -123,9 +123,9 @@ def embed(
 
 
 def encoder_name(encoder: Any) -> str:
-    """For people: the checkpoint, or what the model or function is called."""
+    """For people: the checkpoint, of a folder its name alone, or what the model or function is called."""
     if isinstance(encoder, str | os.PathLike):
-        return os.fspath(encoder)
+        return Path(encoder).resolve().name if Path(encoder).is_dir() else os.fspath(encoder)
     return str(getattr(encoder, "__qualname__", type(encoder).__qualname__))
 
 
@@ -146,7 +146,8 @@ def _fill(file: VectorFile, work: "_Work", state: PartialState) -> None:
     """Compute what is missing, each process its part."""
     main = state.is_main_process
     file.folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file.folder / "lock") if main else nullcontext()  # of two runs the second finds it done
+    # Of two runs at the same time the second waits and finds it done.
+    lock = FileLock(file.folder / "lock") if main and not file.complete else nullcontext()
     with lock:
         _in_all(lambda: work.begin(file) if main and not (file.complete or file.begun) else None)
         (missing,) = broadcast_object_list([None if not main or file.complete else file.missing()])

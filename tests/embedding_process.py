@@ -36,8 +36,13 @@ def main(checkpoint, cache, kill_after):
 
     encoders.Texts.__call__ = counted
     vectors = hf_prune.embed(a_dataset(), checkpoint, cache_dir=cache, batch_size=BATCH, precision="float32")
-    rank = int(os.environ.get("RANK", 0))
-    print(f"rank {rank} computed {sum(calls)} of {len(vectors)}", flush=True)
+    print(f"computed {sum(calls)} of {len(vectors)}\n", end="", flush=True)
+    if "RANK" in os.environ:
+        too_long = Dataset.from_dict({"text": [" ".join(WORDS[:20]), *a_dataset()["text"]]})
+        try:
+            hf_prune.embed(too_long, checkpoint, cache_dir=cache, batch_size=BATCH)
+        except hf_prune.ArgumentError as error:
+            print(f"refused: {error}\n", end="", flush=True)
 
 
 if __name__ == "__main__":

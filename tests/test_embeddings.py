@@ -155,6 +155,27 @@ def test_a_function_that_cannot_be_read_needs_a_name(ds, cache):
     assert hf_prune.embed(ds, Remote(), name="remote v1", cache_dir=cache).shape == (5, 2)
 
 
+def test_one_run_at_a_time(ds, cache):
+    from filelock import FileLock, Timeout
+
+    def encoder(values):
+        (folder,) = cache.iterdir()
+        with pytest.raises(Timeout):
+            FileLock(folder / "lock").acquire(timeout=0)
+        return [[1.0]] * len(values)
+
+    assert hf_prune.embed(ds, encoder, name="encoder", cache_dir=cache).shape == (5, 1)
+    (folder,) = cache.iterdir()
+    with FileLock(folder / "lock").acquire(timeout=0):  # nobody waits for what is done
+        assert hf_prune.embed(ds, encoder, name="encoder", cache_dir=cache).shape == (5, 1)
+
+
+def test_formats_change_nothing(ds, cache):
+    for row_format in ({"type": "torch", "columns": ["label"]}, {"type": "numpy"}, {"type": "arrow"}):
+        vectors = hf_prune.embed(ds.with_format(**row_format), Counting(), cache_dir=cache / row_format["type"])
+        assert vectors[:, 0].tolist() == [len(text) for text in TEXTS]
+
+
 def test_batches_are_longest_first_and_fixed_by_the_data():
     ds = Dataset.from_dict({"text": ["aa", "a", "cccc", "ää", "a"]})
     assert [rows.tolist() for rows in batches_of(ds, "text", 2)] == [[2, 0], [3, 1], [4]]
@@ -210,14 +231,15 @@ def test_a_killed_run_goes_on_and_repeats_at_most_one_shard(bert, whole, cache):
     np.testing.assert_array_equal(np.load(folder / "vectors.npy"), whole)
 
 
-def test_two_processes_make_the_file_of_one(bert, whole, cache):
+def test_two_processes_make_the_file_of_one_and_an_error_of_one_ends_both(bert, whole, cache):
     ended = run(bert, cache, processes=2)
     assert ended.returncode == 0, ended.stderr[-3000:]
+    assert re.findall(r"refused: .*row (\d+) has 22 tokens", ended.stdout) == ["0", "0"]
     computed = sorted(int(found) for found in re.findall(r"computed (\d+) of", ended.stdout))
     assert sum(computed) == N + 1
     assert computed[0] >= BATCHES_IN_SHARD * BATCH
-    (folder,) = cache.iterdir()
-    np.testing.assert_array_equal(np.load(folder / "vectors.npy"), whole)
+    (vectors,) = cache.glob("*/vectors.npy")
+    np.testing.assert_array_equal(np.load(vectors), whole)
 
 
 # What it refuses.
@@ -360,7 +382,7 @@ def test_prune_takes_an_encoder(ds, bert, monkeypatch, tmp_path):
     coreset = ds.prune("d2", keep=2, scores=scores, encoder=bert)
     same = ds.prune("d2", keep=2, scores=scores, embeddings=hf_prune.embed(ds, bert))
     assert coreset.selection.indices.tolist() == same.selection.indices.tolist()
-    assert coreset.selection.steps[0].signals["embeddings"]["from"] == f"encoder {bert}"
+    assert coreset.selection.steps[0].signals["embeddings"]["from"] == f"encoder {Path(bert).name}"
     assert len(list((tmp_path / "hf_prune" / "embeddings").iterdir())) == 1
     unsupervised = ds.prune("prototypicality", keep=2, encoder=bert)
     assert len(unsupervised) == 2
