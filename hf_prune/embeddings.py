@@ -112,7 +112,8 @@ def embed(
     columns = dataset.column_names if column is None else [column]
     if kind is not None and column is not None:
         check_values(dataset, column, kind)
-    key = _key(chosen, precision, batch_size, [column_digest(dataset, column) for column in columns])
+    content = [(one if chosen.whole_rows else "", column_digest(dataset, one)) for one in columns]
+    key = _key(chosen, precision, batch_size, BATCHES_IN_SHARD, content)
     file = VectorFile(_root(cache_dir) / key)
     about = {"encoder": chosen.name, "columns": columns, "precision": precision}
     about["versions"] = {library: version(library) for library in ("torch", "transformers")}
@@ -145,9 +146,10 @@ def batches_of(dataset: Dataset, text_column: str | None, batch_size: int) -> li
 def _fill(file: VectorFile, work: "_Work", state: PartialState) -> None:
     """Compute what is missing, each process its part."""
     main = state.is_main_process
-    file.folder.mkdir(parents=True, exist_ok=True)
-    # Of two runs at the same time the second waits and finds it done.
-    lock = FileLock(file.folder / "lock") if main and not file.complete else nullcontext()
+    lock: Any = nullcontext()
+    if main and not file.complete:
+        file.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file.folder / "lock")  # of two runs at the same time the second waits and finds it done
     with lock:
         _in_all(lambda: work.begin(file) if main and not (file.complete or file.begun) else None)
         (missing,) = broadcast_object_list([None if not main or file.complete else file.missing()])
