@@ -32,6 +32,7 @@ from hf_prune.methods.grand import GraNd as GraNd
 from hf_prune.methods.image_text_similarity import ImageTextSimilarity as ImageTextSimilarity
 from hf_prune.methods.mixture import Mixture as Mixture
 from hf_prune.methods.per_class import PerClass as PerClass
+from hf_prune.methods.perplexity import Perplexity as Perplexity
 from hf_prune.methods.prototypicality import Prototypicality as Prototypicality
 from hf_prune.methods.random_ import Random as Random
 from hf_prune.methods.variability import Variability as Variability

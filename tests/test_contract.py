@@ -47,6 +47,8 @@ METHODS = {
     "drop mixture": hf_prune.DRoP(within=hf_prune.Mixture()),
     "drop from training rows": hf_prune.DRoP(recalls_from="train"),
     "per_class columns": hf_prune.PerClass(hf_prune.Random(), quotas=hf_prune.DRoPQuotas(), by=("group",)),
+    "perplexity": hf_prune.Perplexity(),
+    "perplexity d2": hf_prune.D2(k=3, score=hf_prune.Perplexity(prefer="hard")),
     "prototypicality": hf_prune.Prototypicality(),
     "prototypicality easy": hf_prune.Prototypicality(clusters=4, seed=1, prefer="easy"),
     "image_text_similarity": hf_prune.ImageTextSimilarity(CLIP),
@@ -93,20 +95,22 @@ def arrays(kind="random", n=N, classes=CLASSES):
     return labels, logits, embeddings, scores
 
 
-def run(logits, labels, features):
+def run(logits, labels, features, method):
     dynamics = TrainingDynamics.from_logits(logits, labels)
     dynamics.features["last"] = features.astype(np.float32)
+    if "perplexity" in str(method.to_config()):
+        dynamics.task = "causal-lm"
     return dynamics
 
 
-def signals(kind="random", n=N, classes=CLASSES):
+def signals(method, kind="random", n=N, classes=CLASSES):
     labels, logits, embeddings, scores = arrays(kind, n, classes)
     groups = encode("label", labels)
     given = {
         "labels": groups,
         "groups": groups,
         "column:group": groups,
-        "dynamics": run(logits, labels, embeddings),
+        "dynamics": run(logits, labels, embeddings, method),
         "embeddings": embeddings,
         "early_embeddings": embeddings,
         "scores": scores,
@@ -125,7 +129,7 @@ def passed(method):
     """The signals as a user passes them; `scores=` only where it is read, since D2 refuses two difficulties."""
     labels, logits, embeddings, scores = arrays()
     return {
-        "dynamics": run(logits, labels, embeddings),
+        "dynamics": run(logits, labels, embeddings, method),
         "embeddings": embeddings,
         "recalls": np.linspace(0.5, 0.9, CLASSES),
         "scores": scores if "scores" in method.needs else None,
@@ -140,7 +144,7 @@ def test_every_registered_method_is_in_this_suite():
 @pytest.mark.parametrize("kind", ["random", "ties"])
 @pytest.mark.parametrize("budget", [0, 1, 7, N - 1, N])
 def test_budget_is_exact_and_indices_are_sorted_and_unique(method, kind, budget):
-    selection = method.select(signals(kind), budget, seed=0)
+    selection = method.select(signals(method, kind), budget, seed=0)
     assert selection.indices.dtype == np.int64
     assert len(selection.indices) == budget
     assert (np.diff(selection.indices) > 0).all()
@@ -152,21 +156,21 @@ def test_budget_is_exact_and_indices_are_sorted_and_unique(method, kind, budget)
 @each_method
 def test_one_class_and_one_row(method):
     for n in (1, 2):
-        one = signals(n=n, classes=1)
+        one = signals(method, n=n, classes=1)
         assert method.select(one, n, seed=0).indices.tolist() == list(range(n))
 
 
 @each_method
 def test_a_smaller_budget_is_a_prefix_of_the_picking_order(method):
-    large = method.select(signals(), 30, seed=4)
+    large = method.select(signals(method), 30, seed=4)
     for budget in (3, 12, 29):
-        small = method.select(signals(), budget, seed=4)
+        small = method.select(signals(method), budget, seed=4)
         np.testing.assert_array_equal(np.sort(large.order[:budget]), small.indices)
 
 
 @each_method
 def test_same_seed_same_rows(method):
-    first, second = (method.select(signals(), 13, seed=9) for _ in range(2))
+    first, second = (method.select(signals(method), 13, seed=9) for _ in range(2))
     np.testing.assert_array_equal(first.indices, second.indices)
     np.testing.assert_array_equal(first.rank, second.rank)
 
@@ -174,7 +178,7 @@ def test_same_seed_same_rows(method):
 @each_method
 def test_reads_exactly_the_signals_it_declares(method):
     method = method.resolve(frozenset({"dynamics"}))
-    given = signals()
+    given = signals(method)
     method.select(given, 13, seed=0)
     assert given.seen == method.needs
 

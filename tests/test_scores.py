@@ -133,3 +133,15 @@ def test_a_score_of_the_wrong_shape_or_not_finite_is_refused():
     Broken.result = np.array([0, np.nan])
     with pytest.raises(ValueError, match="`broken`: row 1 has the score nan"):
         Broken().scores_of(Signals(2, {}))
+
+
+def test_perplexity_keeps_the_middle():
+    losses = np.log([[4.0, 1.0, 2.0, 8.0, 16.0], [1.0, 1.0, NAN, 2.0, 16.0]])
+    run = recorded("loss", losses).dynamics
+    run.task = "causal-lm"
+    signals = Signals(5, {"dynamics": run})
+    np.testing.assert_allclose(hf_prune.Perplexity().score(signals), [2, 1, 2, 4, 16], rtol=1e-6)
+    assert hf_prune.Perplexity(epochs=1).select(signals, 1, seed=0).indices.tolist() == [0]
+    run.task = "single-label"
+    with pytest.raises(hf_prune.ArgumentError, match=r"perplexity is of language models .*got 'single-label'"):
+        hf_prune.Perplexity().score(signals)

@@ -29,15 +29,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from fetch import fashion_images, minilm, mnist_5k_images, snippets, write_npz
+from fetch import minilm_vectors, write_npz
 from numpy.typing import NDArray
 from splits import drawn, half_and_quarters, halves, scaled, two_draws
+
+from hf_prune.example_data import GARMENTS, fashion_arrays, mnist_5k_arrays, movie_snippets
 
 CACHE = Path(__file__).parents[2] / "outputs" / "benchmarks"
 COMPONENTS = 64
 FASHION_ROWS = 10_000
 FASHION_VALIDATION = 5_000
-FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 DIGITS = tuple("0123456789")
 RAREST = 0.1
 """Rows of the rarest class of mnist-longtail, as a share of those of the most frequent one."""
@@ -103,27 +104,27 @@ def digits(cache: Path = CACHE) -> Data:
 
 
 def mnist_5k(cache: Path = CACHE) -> Data:
-    return of_images(*halves(*mnist_5k_images()), DIGITS)
+    return of_images(*halves(*mnist_5k_arrays()), DIGITS)
 
 
 def fashion_mnist(cache: Path = CACHE) -> Data:
-    pixels, labels = fashion_images("train", cache)
+    pixels, labels = fashion_arrays("train", cache)
     rows, held_out = two_draws(labels, FASHION_ROWS, FASHION_VALIDATION)
     validation = pixels[held_out], labels[held_out]
-    return of_images(pixels[rows], labels[rows], *fashion_images("t10k", cache), FASHION, validation)
+    return of_images(pixels[rows], labels[rows], *fashion_arrays("t10k", cache), GARMENTS, validation)
 
 
 def movies(cache: Path = CACHE) -> Data:
     file = cache / "movies.npz"
     if not file.exists():
-        texts, sentiment = snippets(cache)
-        write_npz(file, x=minilm(texts, cache), y=np.array(sentiment) > 0)
+        snippets = movie_snippets(cache)
+        write_npz(file, x=minilm_vectors(snippets["text"][:], cache), y=np.array(snippets["label"]) > 0)
     with np.load(file) as arrays:
         return split(arrays["x"], arrays["y"], ("negative", "positive"))
 
 
 def mnist_longtail(cache: Path = CACHE) -> Data:
-    pixels, labels = mnist_5k_images()
+    pixels, labels = mnist_5k_arrays()
     rows, validation, test = half_and_quarters(labels)
     rarity = np.random.default_rng(1).permutation(len(DIGITS)) / (len(DIGITS) - 1)
     rows = rows[drawn(labels[rows], RAREST**rarity)]
@@ -132,13 +133,13 @@ def mnist_longtail(cache: Path = CACHE) -> Data:
 
 
 def dominoes(cache: Path = CACHE) -> Data:
-    numbers, digit = mnist_5k_images()
+    numbers, digit = mnist_5k_arrays()
     above = [[numbers[part[digit[part] == value]] for value in (0, 1)] for part in half_and_quarters(digit)]
-    garments, labels = pair(*fashion_images("train", cache))
+    garments, labels = pair(*fashion_arrays("train", cache))
     rows, held_out = two_draws(labels, DOMINO_ROWS, DOMINO_VALIDATION)
     pixels, groups = with_digits(garments[rows], labels[rows], above[0], AGREEING)
     validation, validation_groups = with_digits(garments[held_out], labels[held_out], above[1], 0.5)
-    test_garments, test_labels = pair(*fashion_images("t10k", cache))
+    test_garments, test_labels = pair(*fashion_arrays("t10k", cache))
     test, test_groups = with_digits(test_garments, test_labels, above[2], 0.5)
     data = of_images(pixels, labels[rows], test, test_labels, DOMINOES, (validation, labels[held_out]))
     return replace(
@@ -198,8 +199,8 @@ def of_images(
 
 def pair(pixels: NDArray, labels: NDArray) -> tuple[NDArray, NDArray[np.int64]]:
     """Only the images of DOMINOES, with the classes 0 and 1."""
-    rows = np.flatnonzero(np.isin(labels, [FASHION.index(name) for name in DOMINOES]))
-    return pixels[rows], (labels[rows] == FASHION.index(DOMINOES[1])).astype(np.int64)
+    rows = np.flatnonzero(np.isin(labels, [GARMENTS.index(name) for name in DOMINOES]))
+    return pixels[rows], (labels[rows] == GARMENTS.index(DOMINOES[1])).astype(np.int64)
 
 
 def with_digits(

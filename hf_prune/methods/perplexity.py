@@ -1,0 +1,43 @@
+"""Perplexity: how unlikely a text is to the language model that was trained on it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.methods.base import DynamicsScore, Prefer
+from hf_prune.signals import Signals
+
+
+@dataclass(frozen=True)
+class Perplexity(DynamicsScore):
+    """Keeps the texts whose perplexity lies in the middle: neither boilerplate nor noise.
+
+    Score: exp of the mean loss of a row's tokens over `epochs`, (n,) >= 1, higher = harder. Needs dynamics of a causal
+    or sequence-to-sequence language model.
+
+    Cost: O(epochs * n).
+
+    Reference: Marion et al., *When Less is More: Investigating Data Pruning for Pretraining LLMs at Scale* (2023),
+    arXiv 2309.04564, sections 3.1 and 3.2, where the middle is best. *Deviations*: the perplexity is that of the run
+    on the data to prune, not of a reference model that is trained beforehand.
+
+    >>> import hf_prune, numpy as np
+    >>> losses = np.zeros((5, 1, 4), dtype=np.float32)
+    >>> losses[0] = np.log([9.0, 2.0, 3.0, 1.0])
+    >>> run = hf_prune.TrainingDynamics(losses, np.full(4, -1), task="causal-lm")
+    >>> signals = hf_prune.Signals(4, {"dynamics": run})
+    >>> hf_prune.Perplexity().score(signals).round(3).tolist()
+    [9.0, 2.0, 3.0, 1.0]
+    >>> hf_prune.Perplexity().select(signals, 2, seed=0).indices.tolist()
+    [1, 2]
+    """
+
+    name: ClassVar[str] = "perplexity"
+    higher_is: ClassVar = "harder"
+
+    prefer: Prefer = "middle"
+
+    def score(self, signals: Signals) -> NDArray[np.float64]:
+        return signals.dynamics.perplexity(self.epochs)

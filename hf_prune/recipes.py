@@ -1,0 +1,88 @@
+"""What the recipes in trainers/ share: reading data, splitting them, a run's signals in all processes, the results."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from datasets import ClassLabel, Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets.utils import tqdm
+
+from hf_prune.comparison import Comparison
+from hf_prune.errors import ArgumentError
+from hf_prune.plots import plot_comparison
+
+LOADERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", ".txt": "text"}
+
+
+def read_data(source: str, columns: Mapping[str, str], label_column: str | None = None) -> DatasetDict:
+    """The data with the columns that a recipe names, and no others.
+
+    Args:
+        source: a Hub id, a file of JSON lines, CSV, Parquet or text, a folder of a saved dataset or of images.
+        columns: from names in the data to names that the recipe uses.
+        label_column: the one of these names that holds classes; it becomes a ClassLabel.
+
+    Raises:
+        ArgumentError: a column is missing.
+    """
+    saved = any((Path(source) / name).is_file() for name in ("dataset_dict.json", "dataset_info.json"))
+    if saved:
+        data = load_from_disk(source)
+    elif Path(source).is_file():
+        data = load_dataset(LOADERS.get(Path(source).suffix, "text"), data_files=source)
+    else:
+        data = load_dataset(source)
+    if isinstance(data, Dataset):
+        data = DatasetDict({"train": data})
+    if missing := sorted(set(columns) - set(data["train"].column_names)):
+        arguments = ", ".join(f"--{name}_column" for name in columns.values())
+        raise ArgumentError(f"no column {missing} in {data['train'].column_names}: pass {arguments}")
+    data = data.select_columns(list(columns)).rename_columns(columns)
+    if label_column is None or isinstance(data["train"].features[label_column], ClassLabel):
+        return data
+    return data.class_encode_column(label_column)
+
+
+def three_parts(data: Mapping[str, Dataset], label_column: str | None = None) -> DatasetDict:
+    """Train, validation and test; one that is missing is a quarter of the training rows, always the same ones.
+
+    Args:
+        label_column: whose classes each part has in the same shares; None for rows without classes.
+    """
+    parts, size = DatasetDict(data), len(data["train"]) // 4
+    for name in ("validation", "test"):
+        if name not in parts:
+            halves = parts["train"].train_test_split(test_size=size, stratify_by_column=label_column, seed=0)
+            parts |= {"train": halves["train"], name: halves["test"]}
+    return DatasetDict({name: parts[name] for name in ("train", "validation", "test")})
+
+
+def in_all_processes(recorder: Any, file: Path) -> Path:
+    """The recorder's dynamics as a file, which every process may pass as dynamics=; the first process writes it."""
+    state = PartialState()
+    if state.is_main_process:
+        recorder.dynamics.save(file)
+    state.wait_for_everyone()
+    return file
+
+
+def leave(folder: Path, coreset: Dataset, comparison: Comparison) -> None:
+    """Write coreset, selection, table, raw results and picture, and say where; in the first process."""
+    if not PartialState().is_main_process:
+        return
+    coreset.selection.save(folder / "selection")
+    coreset.with_format(None).save_to_disk(folder / "coreset")
+    (folder / "table.md").write_text(comparison.table() + "\n", encoding="utf-8")
+    comparison.save(folder / "comparison.json")
+    plot_comparison(comparison).savefig(folder / "comparison.png", dpi=150)
+    tqdm.write(f"\nIn {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+
+
+def means(comparison: Comparison) -> dict[str, float]:
+    """Mean accuracy and worst class by `method/keep/metric`."""
+    return {
+        f"{result.method}/{result.keep}/{name}": getattr(comparison, name)(result.method, result.keep).mean
+        for result in comparison.results
+        for name in ("accuracy", "worst_class")
+    }
