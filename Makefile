@@ -1,12 +1,15 @@
-# `make demo` and `make test` need Python 3.11 or newer, make and a C library; they install the rest into .venv.
+# `make demo`, `make demo-text` and `make test` need Python 3.11 or newer, make and a C library; they install the rest into .venv.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test bench quality quality-table drop-table style notebooks clean
+.PHONY: demo demo-text test bench quality quality-table drop-table style notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python trainers/image_classification.py
+
+demo-text: $(VENV)/.demo
+	$(BIN)/python trainers/text_classification.py
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest

@@ -1,12 +1,14 @@
-"""What the recipes in trainers/ share: reading data, splitting them, a run's signals in all processes, the results."""
+"""What the recipes in trainers/ share: data and their parts, training, a run's signals, and what is left behind."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from datasets import ClassLabel, Dataset, DatasetDict, load_dataset, load_from_disk
-from datasets.utils import tqdm
+from torch import nn
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from hf_prune.comparison import Comparison
 from hf_prune.errors import ArgumentError
@@ -58,6 +60,43 @@ def three_parts(data: Mapping[str, Dataset], label_column: str | None = None) ->
     return DatasetDict({name: parts[name] for name in ("train", "validation", "test")})
 
 
+def fit(
+    new_model: Callable[[], nn.Module],
+    rows: Dataset,
+    collate: Callable[[list[Any]], Any],
+    arguments: Any,
+    seed: int,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Trainer:
+    """The Trainer of a new model, trained on `rows`; `batch_size` rows a step, whatever the number of processes.
+
+    Args:
+        arguments: with output_dir, max_steps, batch_size and learning_rate.
+    """
+    set_seed(seed)
+    settings = TrainingArguments(
+        output_dir=arguments.output_dir,
+        max_steps=arguments.max_steps,
+        per_device_train_batch_size=max(1, arguments.batch_size // PartialState().num_processes),
+        per_device_eval_batch_size=250,
+        learning_rate=arguments.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=0.1,
+        seed=seed,
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        # One bar over all trainings says more than several lines for each of them.
+        disable_tqdm=True,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to="none",
+    )
+    trainer = Trainer(new_model(), settings, train_dataset=rows, data_collator=collate, callbacks=list(callbacks))
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    return trainer
+
+
 def in_all_processes(recorder: Any, file: Path) -> Path:
     """The recorder's dynamics as a file, which every process may pass as dynamics=; the first process writes it."""
     state = PartialState()
@@ -68,7 +107,7 @@ def in_all_processes(recorder: Any, file: Path) -> Path:
 
 
 def leave(folder: Path, coreset: Dataset, comparison: Comparison) -> None:
-    """Write coreset, selection, table, raw results and picture, and say where; in the first process."""
+    """Write coreset, selection, table, raw results and picture; in the first process."""
     if not PartialState().is_main_process:
         return
     coreset.selection.save(folder / "selection")
@@ -76,7 +115,6 @@ def leave(folder: Path, coreset: Dataset, comparison: Comparison) -> None:
     (folder / "table.md").write_text(comparison.table() + "\n", encoding="utf-8")
     comparison.save(folder / "comparison.json")
     plot_comparison(comparison).savefig(folder / "comparison.png", dpi=150)
-    tqdm.write(f"\nIn {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
 
 
 def means(comparison: Comparison) -> dict[str, float]:

@@ -1,7 +1,9 @@
 """An isolated, offline Hugging Face, and one tiny task in text and one in images."""
 
 import gc
+import importlib.util
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -223,6 +225,27 @@ def image_task(_trainer_libraries: None, tmp_path_factory: pytest.TempPathFactor
         row_ids=lambda inputs: (inputs["pixel_values"][:, 0, 0, 0] * 64).round().long(),
         folder=tmp_path_factory.mktemp("image"),
     )
+
+
+@pytest.fixture(scope="session")
+def load_recipe(_trainer_libraries: None) -> Iterator[Callable[[str], Any]]:
+    """From a recipe's name to its module, as `python trainers/<name>.py` runs it."""
+    loaded: dict[str, Any] = {}
+
+    def load(name: str) -> Any:
+        if name not in loaded:
+            path = Path(__file__).parent.parent / "trainers" / f"{name}.py"
+            spec = importlib.util.spec_from_file_location(name, path)
+            assert spec is not None
+            assert spec.loader is not None
+            loaded[name] = importlib.util.module_from_spec(spec)
+            sys.modules[name] = loaded[name]  # where dataclasses and pickle look a class's module up
+            spec.loader.exec_module(loaded[name])
+        return loaded[name]
+
+    yield load
+    for name in loaded:
+        del sys.modules[name]
 
 
 @pytest.fixture(params=["text", "image"])

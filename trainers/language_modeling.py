@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,16 +28,13 @@ from transformers import (
     GPT2LMHeadModel,
     HfArgumentParser,
     PreTrainedTokenizerFast,
-    PrinterCallback,
     Trainer,
-    TrainingArguments,
-    set_seed,
 )
 
 import hf_prune
 from hf_prune.comparison import FULL, Spread
 from hf_prune.example_data import movie_snippets
-from hf_prune.recipes import in_all_processes, read_data, three_parts
+from hf_prune.recipes import fit, in_all_processes, read_data, three_parts
 
 END, PAD = "<|endoftext|>", "<|pad|>"
 BALANCED = "random, class-balanced"
@@ -77,6 +73,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     encode = partial(tokenizer, truncation=True, return_attention_mask=False, return_token_type_ids=False)
     parts = parts.map(encode, batched=True, input_columns="text", desc="Tokenizing")
     state.print({name: f"{len(part):,} rows" for name, part in parts.items()})
+    inputs = parts["train"].select_columns("input_ids")
+    train_on = partial(
+        fit,
+        partial(new_model, arguments, tokenizer),
+        collate=DataCollatorForLanguageModeling(tokenizer, mlm=False),
+        arguments=arguments,
+    )
     labelled = "label" in parts["train"].column_names
     methods = {name: options for name, options in METHODS.items() if labelled or name != BALANCED}
 
@@ -85,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     with tqdm(total=models, desc="Training", unit="model", disable=not state.is_main_process) as progress:
         for seed in range(arguments.seeds):
             recorder = hf_prune.PruningTrainerCallback()
-            trainer = fit(arguments, tokenizer, parts["train"], seed, [recorder])
+            trainer = train_on(inputs, seed=seed, callbacks=[recorder])
             dynamics = in_all_processes(recorder, folder / f"dynamics-{seed}.safetensors")
             embeddings = hf_prune.embed(
                 parts["train"], trainer.model, processor=tokenizer, column="text", truncate=True
@@ -97,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
                     rows = parts["train"].prune(
                         **options, keep=keep, seed=seed, dynamics=dynamics, embeddings=embeddings
                     )
-                    trainer = fit(arguments, tokenizer, rows, seed)
+                    trainer = train_on(rows.select_columns("input_ids"), seed=seed)
                     found.setdefault((name, keep), []).append(perplexities(trainer, parts["test"]))
                     progress.update()
 
@@ -131,44 +134,10 @@ def a_tokenizer(texts: Sequence[str], arguments: Arguments) -> PreTrainedTokeniz
     )
 
 
-def fit(
-    arguments: Arguments, tokenizer: PreTrainedTokenizerFast, rows: Dataset, seed: int, callbacks: Sequence[Any] = ()
-) -> Trainer:
-    """The Trainer of a new model, trained on `rows`."""
-    set_seed(seed)
-    config = GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=arguments.longest,
-        n_embd=arguments.width,
-        n_layer=arguments.layers,
-        n_head=4,
-        bos_token_id=tokenizer.eos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    settings = TrainingArguments(
-        output_dir=arguments.output_dir,
-        max_steps=arguments.max_steps,
-        per_device_train_batch_size=max(1, arguments.batch_size // PartialState().num_processes),
-        learning_rate=arguments.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=0.1,
-        seed=seed,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        disable_tqdm=True,
-        logging_strategy="no",
-        save_strategy="no",
-        report_to="none",
-    )
-    trainer = Trainer(
-        GPT2LMHeadModel(config),
-        settings,
-        train_dataset=rows.select_columns(["input_ids"]),
-        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
-        callbacks=list(callbacks),
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    return trainer
+def new_model(arguments: Arguments, tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
+    end = {"bos_token_id": tokenizer.eos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    size = {"n_positions": arguments.longest, "n_embd": arguments.width, "n_layer": arguments.layers, "n_head": 4}
+    return GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **size, **end))
 
 
 @torch.inference_mode()

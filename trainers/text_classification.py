@@ -25,12 +25,12 @@ from datasets.utils import tqdm
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import nn
-from transformers import HfArgumentParser, PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers import HfArgumentParser, Trainer
 
 import hf_prune
 from hf_prune.comparison import Run, compare
 from hf_prune.example_data import minilm, movie_snippets
-from hf_prune.recipes import in_all_processes, leave, means, read_data, three_parts
+from hf_prune.recipes import fit, in_all_processes, leave, means, read_data, three_parts
 
 METHODS = {
     "random": {"method": "random"},
@@ -68,7 +68,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     # Rows keep their place in their part, so that vectors are never copied.
     places = {name: part.add_column("place", np.arange(len(part))) for name, part in parts.items()}
     predicted = {name: places[name] for name in ("validation", "test")}
-    train_on = partial(fit, arguments, parts["train"].features["label"].num_classes, vectors["train"])
+    train_on = partial(
+        fit,
+        partial(Network, vectors["train"].shape[1], parts["train"].features["label"].num_classes),
+        collate=partial(collate, vectors["train"]),
+        arguments=arguments,
+    )
 
     def predictions(trainer: Trainer, name: str) -> Any:
         trainer.data_collator = partial(collate, vectors[name])
@@ -79,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         range(arguments.seeds), desc="Training on all rows", unit="model", disable=not state.is_main_process
     ):
         recorder = hf_prune.PruningTrainerCallback()
-        trainer = train_on(places["train"], seed, [recorder])
+        trainer = train_on(places["train"], seed=seed, callbacks=[recorder])
         signals = {
             "dynamics": in_all_processes(recorder, folder / f"dynamics-{seed}.safetensors"),
             "recalls": predictions(trainer, "validation"),
@@ -93,13 +98,14 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         print(disagreement(parts["train"], full[0].signals["dynamics"]))
 
     def train(rows: Dataset, seed: int) -> Run:
-        return Run(*predictions(train_on(rows, seed), "test")[:2])
+        return Run(*predictions(train_on(rows, seed=seed), "test")[:2])
 
     comparison = compare(places["train"], METHODS, keep=arguments.keep, full=full, train=train)
     state.print(
         f"\nTest accuracy in %, mean ± sd over the seeds; in parentheses the worst class\n\n{comparison.table()}"
     )
     leave(folder, coreset.remove_columns("place"), comparison)
+    state.print(f"\nAll of it is in {folder}")
     return means(comparison)
 
 
@@ -109,40 +115,6 @@ def load(arguments: Arguments) -> Any:
         return three_parts({"train": movie_snippets()}, "label")
     columns = {arguments.text_column: "text", arguments.label_column: "label"}
     return three_parts(read_data(arguments.dataset, columns, "label"), "label")
-
-
-def fit(
-    arguments: Arguments, classes: int, vectors: NDArray[np.float32], rows: Dataset, seed: int, callbacks: Any = ()
-) -> Trainer:
-    """The Trainer of a new network, trained on `rows`."""
-    set_seed(seed)
-    settings = TrainingArguments(
-        output_dir=arguments.output_dir,
-        max_steps=arguments.max_steps,
-        per_device_train_batch_size=max(1, arguments.batch_size // PartialState().num_processes),
-        per_device_eval_batch_size=1000,
-        learning_rate=arguments.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=0.1,
-        seed=seed,
-        remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        # One bar over all trainings says more than several lines for each of them.
-        disable_tqdm=True,
-        logging_strategy="no",
-        save_strategy="no",
-        report_to="none",
-    )
-    trainer = Trainer(
-        Network(vectors.shape[1], classes),
-        settings,
-        train_dataset=rows.select_columns(["place", "label"]),
-        data_collator=partial(collate, vectors),
-        callbacks=list(callbacks),
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    return trainer
 
 
 def collate(vectors: NDArray[np.float32], rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
