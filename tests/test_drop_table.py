@@ -138,8 +138,8 @@ def test_longtail_and_dominoes(benchmarks, monkeypatch, tmp_path):
         return rng.integers(0, 256, size=(rows, 28, 28)).astype(np.uint8), np.arange(rows) % classes
 
     digits, garments = images(400, 10), {"train": images(1200, 10), "t10k": images(100, 10)}
-    monkeypatch.setattr(real_data, "mnist_5k_images", lambda: digits)
-    monkeypatch.setattr(real_data, "fashion_images", lambda part, cache: garments[part])
+    monkeypatch.setattr(real_data, "mnist_5k_arrays", lambda: digits)
+    monkeypatch.setattr(real_data, "fashion_arrays", lambda part, cache: garments[part])
     monkeypatch.setattr(real_data, "COMPONENTS", 4)
     monkeypatch.setattr(real_data, "DOMINO_ROWS", 160)
     monkeypatch.setattr(real_data, "DOMINO_VALIDATION", 40)

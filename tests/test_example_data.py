@@ -28,7 +28,9 @@ def tar_of(files):
 def test_movie_snippets(tmp_path):
     inner = tar_of(
         {
-            "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt": "1\t0.5\tgood\tfilm\n2\t-1.5\tbäd\n3\t0\tfilm\n".encode(),
+            "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt": (
+                "1\t0.5\tgood\tfilm\n2\t-1.5\tbäd\n3\t0\tfilm\n".encode()
+            ),
             "hutto_ICWSM_2014/movieReviewSnippets_anonDataRatings.txt": (
                 b"1\t0.5\t0.5\t[0, 1]\n2\t-1.5\t0.5\t[-1, -2]\n3\t0\t1\t[-1, 1]\n"
             ),

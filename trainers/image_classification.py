@@ -21,7 +21,7 @@ import torch
 from accelerate import PartialState
 from datasets import Dataset, DatasetDict, Features, List, Value
 from datasets.utils import tqdm
-from transformers import HfArgumentParser, ResNetConfig, ResNetForImageClassification
+from transformers import HfArgumentParser, ResNetConfig, ResNetForImageClassification, Trainer
 
 import hf_prune
 from hf_prune.comparison import Run, compare
@@ -62,19 +62,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         parts = with_pixels(load(arguments), arguments.image_size)
     train_part, validation, test = parts["train"], parts["validation"], parts["test"]
     state.print({name: f"{len(part):,} rows" for name, part in parts.items()})
-    shape = (train_part.features["pixels"].length // arguments.image_size**2, *[arguments.image_size] * 2)
-    train_on = partial(
-        fit,
-        partial(new_model, shape[0], train_part.features["label"].num_classes),
-        collate=partial(collate, shape=shape),
-        arguments=arguments,
-    )
+    train_on = partial(trained, arguments, train_part.features)
 
     full = {}
     seeds = tqdm(range(arguments.seeds), "Training on all rows", unit="model", disable=not state.is_main_process)
     for seed in seeds:
         recorder = hf_prune.PruningTrainerCallback(features=True)
-        trainer = train_on(train_part, seed=seed, callbacks=[recorder])
+        trainer = train_on(train_part, seed, [recorder])
         signals = {"recalls": trainer.predict(validation)}
         signals["dynamics"] = in_all_processes(recorder, folder / f"dynamics-{seed}.safetensors")
         if arguments.embed:
@@ -85,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     state.print(coreset.selection.summary())
 
     def train(rows: Dataset, seed: int) -> Run:
-        return Run(*train_on(rows, seed=seed).predict(test)[:2])
+        return Run(*train_on(rows, seed).predict(test)[:2])
 
     comparison = compare(train_part, METHODS, keep=arguments.keep, full=full, train=train)
     state.print(
@@ -117,6 +111,16 @@ def with_pixels(parts: DatasetDict, size: int) -> DatasetDict:
 
     parts = parts.map(flatten, batched=True, features=Features(features), desc="Reading images")
     return parts.with_format("numpy", columns=["pixels", "label"])
+
+
+def trained(
+    arguments: Arguments, features: Features, rows: Dataset, seed: int, callbacks: Sequence[Any] = ()
+) -> Trainer:
+    """The Trainer of a new model, trained on `rows`."""
+    channels = features["pixels"].length // arguments.image_size**2
+    model = partial(new_model, channels, features["label"].num_classes)
+    read = partial(collate, shape=(channels, arguments.image_size, arguments.image_size))
+    return fit(model, rows, read, arguments, seed, callbacks)
 
 
 def new_model(channels: int, classes: int) -> ResNetForImageClassification:

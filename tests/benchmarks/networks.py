@@ -107,7 +107,7 @@ class ResNet:
                 output_dir=folder,
             )
             training = of_pixels(data.pixels[rows], y[rows], features)
-            trainer = recipe.fit(arguments, features, training, seed, [recorder] if record else [])
+            trainer = recipe.trained(arguments, features, training, seed, [recorder] if record else [])
             held_out = {name: of_pixels(part.pixels, part.y, features) for name, part in data.held_out.items()}
             predictions = {name: trainer.predict(part).predictions.argmax(axis=1) for name, part in held_out.items()}
         return predictions, {"dynamics": recorder} if record else {}
