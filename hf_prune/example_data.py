@@ -24,7 +24,7 @@ GARMENTS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt"
 
 
 def movie_snippets(cache: Path = EXAMPLES) -> Dataset:
-    """10,605 sentences of film reviews, and how 15 people rated the sentiment of each from -4 to 4.
+    """10,605 sentences of film reviews, and how some 15 people rated the sentiment of each from -4 to 4.
 
     Columns: `text`; `label`, negative or positive, which is whether the mean rating is above 0; `sentiment`, that
     mean; `ratings`, the list of ratings: what people disagree on is truly ambiguous.
