@@ -2,7 +2,8 @@
 
 import hashlib
 import weakref
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,17 +13,16 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from datasets import Dataset
 
-ROWS_AT_A_TIME = 1_000
-"""Rows hashed together; part of the digest's definition, so that chunking doesn't matter."""
+BYTES_AT_A_TIME = 2**24
+"""Of a column that are in memory together; the digest doesn't depend on it."""
 
 FILES_AT_A_TIME = 50
-"""The same for columns that hold bytes: images and sounds of up to 40 MB on average."""
+"""Rows of columns that hold bytes, images and sounds, which may be as large as they like."""
+
+BLOCK = 2**16
+"""Numbers that get the same width; part of the digest's definition."""
 
 _cache: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
-
-
-class _Hash(Protocol):
-    def update(self, data: Any, /) -> None: ...
 
 
 def column_digest(dataset: "Dataset", column: str) -> str:
@@ -41,75 +41,230 @@ def column_digest(dataset: "Dataset", column: str) -> str:
     """
     known = _cache.setdefault(dataset, {})
     if column not in known:
-        digest = hashlib.blake2b(digest_size=16)
-        arrow = dataset.select_columns([column]).with_format("arrow")
+        stored, rows = dataset.data.column(column), _rows_of(dataset)
         holds_bytes = "binary" in str(dataset.features.arrow_schema.field(column).type)
-        for table in arrow.iter(batch_size=FILES_AT_A_TIME if holds_bytes else ROWS_AT_A_TIME):
-            array = table.column(0).combine_chunks()
+        node: _Node | None = None
+        start, size = 0, FILES_AT_A_TIME
+        while start < len(dataset):
+            part = slice(start, start + size)
+            array = _plain(stored[part] if rows is None else stored.take(rows[part]))
+            start += size
             if holds_bytes:
                 array = embed_array_storage(array, dataset.features[column], remote_files=False)
-            _update(digest, array)
-        digest.update(f"rows {len(dataset)}".encode())
-        known[column] = digest.hexdigest()
+            else:
+                size = max(1, round(size * BYTES_AT_A_TIME / max(1, array.nbytes)))
+            node = node or _node_for(_plain(array).type)
+            node.update(array)
+        whole = hashlib.blake2b(f"rows {len(dataset)} ".encode(), digest_size=16)
+        whole.update(node.finish() if node else b"")
+        known[column] = whole.hexdigest()
     return known[column]
+
+
+def _rows_of(dataset: "Dataset") -> Any:
+    """Positions in the stored table of a dataset that was selected from; None where the table is all of it.
+
+    Read directly, because a dataset gives such rows one by one, which takes a hundred times as long.
+    """
+    indices = dataset._indices
+    return None if indices is None else indices.column(0)
 
 
 def array_digest(array: NDArray[Any]) -> str:
     """Digest of a numeric array's dtype, shape and values, read a part at a time."""
     digest = hashlib.blake2b(f"{array.dtype.str} {array.shape}".encode(), digest_size=16)
-    for start in range(0, len(array), ROWS_AT_A_TIME):
-        digest.update(np.ascontiguousarray(array[start : start + ROWS_AT_A_TIME]).data)
+    step = max(1, BYTES_AT_A_TIME // max(1, array[:1].nbytes))
+    for start in range(0, len(array), step):
+        digest.update(np.ascontiguousarray(array[start : start + step]).data)
     return digest.hexdigest()
 
 
-def _update(digest: _Hash, array: Any) -> None:
-    """Feed an Arrow array in a canonical form: a tag, which values are null, then the values with nulls zeroed."""
+class _Node:
+    """What is hashed of arrays of one type: which are null here, the values in subclasses, where nulls count as 0."""
+
+    tag = "null"
+
+    def __init__(self) -> None:
+        self._rows, self._hash = 0, hashlib.blake2b()
+
+    def update(self, array: Any) -> None:
+        array = _plain(array)
+        if array.null_count:
+            nulls = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False)) + self._rows
+            self._hash.update(nulls.astype("<i8").data)
+        self._rows += len(array)
+        self.read(array)
+
+    def read(self, array: Any) -> None:
+        """Hash the values of a part."""
+
+    def finish(self) -> bytes:
+        whole = hashlib.blake2b(f"{self.tag} {self._rows} ".encode() + self._hash.digest())
+        for part in self.parts():
+            whole.update(part)
+        return whole.digest()
+
+    def parts(self) -> list[bytes]:
+        return []
+
+
+class _Numbers(_Node):
+    """Numbers in blocks, each in the narrowest width that holds it, so that the width of the storage is no matter."""
+
+    def __init__(self, tag: str, kind: pa.DataType | None, narrow: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+        super().__init__()
+        self.tag, self._kind, self._narrow = tag, kind, narrow
+        self._values, self._waiting = hashlib.blake2b(), np.empty(0)
+
+    def read(self, array: Any) -> None:
+        if self._kind is not None:
+            array = array.cast(self._kind)
+        self.read_numbers((array.fill_null(0) if array.null_count else array).to_numpy(zero_copy_only=False))
+
+    def read_numbers(self, values: NDArray[Any]) -> None:
+        if len(self._waiting):
+            missing = BLOCK - len(self._waiting)
+            self._waiting, values = np.concatenate([self._waiting, values[:missing]]), values[missing:]
+            if len(self._waiting) < BLOCK:
+                return
+            self._block(self._waiting)
+        whole = len(values) - len(values) % BLOCK
+        for start in range(0, whole, BLOCK):
+            self._block(values[start : start + BLOCK])
+        self._waiting = values[whole:].copy()
+
+    def _block(self, values: NDArray[Any]) -> None:
+        narrow = np.ascontiguousarray(self._narrow(values))
+        self._values.update(f"{narrow.dtype.str} {len(narrow)} ".encode())
+        self._values.update(narrow.data)
+
+    def parts(self) -> list[bytes]:
+        if len(self._waiting):
+            self._block(self._waiting)
+            self._waiting = self._waiting[:0]
+        return [self._values.digest()]
+
+
+class _Bytes(_Node):
+    tag = "bytes"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lengths, self._values = _whole_numbers(), hashlib.blake2b()
+
+    def read(self, array: Any) -> None:
+        data = array.cast(pa.large_binary())
+        data = data.fill_null(b"") if data.null_count else data
+        offsets = np.frombuffer(data.buffers()[1], dtype=np.int64)[data.offset : data.offset + len(data) + 1]
+        self._lengths.read_numbers(np.diff(offsets))
+        if len(data) and data.buffers()[2] is not None:
+            self._values.update(memoryview(data.buffers()[2])[offsets[0] : offsets[-1]])
+
+    def parts(self) -> list[bytes]:
+        return [self._lengths.finish(), self._values.digest()]
+
+
+class _Lists(_Node):
+    tag = "list"
+
+    def __init__(self, kind: pa.DataType) -> None:
+        super().__init__()
+        self._lengths, self._items = _whole_numbers(), _node_for(kind.value_type)
+
+    def read(self, array: Any) -> None:
+        self._lengths.read(array.value_lengths())
+        self._items.update(array.flatten())
+
+    def parts(self) -> list[bytes]:
+        return [self._lengths.finish(), self._items.finish()]
+
+
+class _Structs(_Node):
+    tag = "struct"
+
+    def __init__(self, kind: pa.DataType) -> None:
+        super().__init__()
+        self._fields = {field.name: _node_for(field.type) for field in sorted(kind, key=lambda field: field.name)}
+
+    def read(self, array: Any) -> None:
+        children = dict(zip((field.name for field in array.type), array.flatten(), strict=True))
+        for name, node in self._fields.items():
+            node.update(children[name])
+
+    def parts(self) -> list[bytes]:
+        return [part for name, node in self._fields.items() for part in (f"{name} ".encode(), node.finish())]
+
+
+class _Texts(_Bytes):
+    """Decimals and the like: rare enough that their text will do."""
+
+    def __init__(self, kind: pa.DataType) -> None:
+        super().__init__()
+        self.tag = str(kind)
+
+    def read(self, array: Any) -> None:
+        super().read(array.cast(pa.string()))
+
+
+def _node_for(kind: pa.DataType) -> _Node:
+    types = pa.types
+    if isinstance(kind, pa.ExtensionType):
+        return _node_for(kind.storage_type)
+    if types.is_dictionary(kind):
+        return _node_for(kind.value_type)
+    if types.is_null(kind):
+        return _Node()
+    if types.is_struct(kind):
+        return _Structs(kind)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _Lists(kind)
+    if _is_bytes(kind):
+        return _Bytes()
+    if types.is_boolean(kind):
+        return _Numbers("bool", pa.uint8(), _narrowest)
+    if types.is_integer(kind):
+        return _whole_numbers()
+    if types.is_floating(kind):
+        return _Numbers("float", pa.float32() if types.is_float16(kind) else None, _single)
+    if types.is_temporal(kind):
+        return _Numbers(str(kind), pa.int64() if kind.bit_width == 64 else pa.int32(), _narrowest)
+    return _Texts(kind)
+
+
+def _whole_numbers() -> _Numbers:
+    return _Numbers("int", None, _narrowest)
+
+
+def _narrowest(values: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers in the fewest bytes that hold all; of a block of equal numbers only one."""
+    low, high = values.min(), values.max()
+    if low == high:
+        values = values[:1]
+    for kind in ("<i1", "<i2", "<i4", "<i8"):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return values.astype(kind, copy=False)
+    return values.astype("<u8", copy=False)
+
+
+def _single(values: NDArray[Any]) -> NDArray[Any]:
+    """Floats in 32 bits where these hold all of them."""
+    if values.dtype == np.float32:
+        return values.astype("<f4", copy=False)
+    with np.errstate(over="ignore"):
+        single = values.astype("<f4")
+    same = (single == values) | np.isnan(values)
+    return single if same.all() else values.astype("<f8", copy=False)
+
+
+def _plain(array: Any) -> Any:
+    """One array of a type that is not an extension's or a dictionary's."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    kind = array.type
-    digest.update(f"{len(array)} {array.null_count} ".encode())
-    if array.null_count:
-        digest.update(np.packbits(array.is_valid().to_numpy(zero_copy_only=False)))
-    if pa.types.is_null(kind):
-        digest.update(b"null")
-    elif pa.types.is_struct(kind):
-        children = dict(zip((field.name for field in kind), array.flatten(), strict=True))
-        for name in sorted(children):
-            digest.update(f"field {name} ".encode())
-            _update(digest, children[name])
-    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        digest.update(b"list")
-        digest.update(_numbers(array.value_lengths(), pa.int64()))
-        _update(digest, array.flatten())
-    elif _is_bytes(kind):
-        digest.update(b"bytes")
-        data = array.cast(pa.large_binary()).fill_null(b"")
-        offsets = np.frombuffer(data.buffers()[1], dtype=np.int64)[data.offset : data.offset + len(data) + 1]
-        digest.update(np.diff(offsets))
-        if len(data) and data.buffers()[2] is not None:
-            digest.update(memoryview(data.buffers()[2])[offsets[0] : offsets[-1]])
-    elif pa.types.is_boolean(kind):
-        digest.update(b"bool")
-        digest.update(np.packbits(array.fill_null(False).to_numpy(zero_copy_only=False)))
-    elif pa.types.is_integer(kind):
-        digest.update(b"int")
-        digest.update(_numbers(array, pa.uint64() if kind == pa.uint64() else pa.int64()))
-    elif pa.types.is_floating(kind):
-        digest.update(b"float")
-        digest.update(_numbers(array, pa.float64()))
-    else:  # times, decimals: rare enough that their text will do
-        digest.update(str(kind).encode())
-        _update(digest, array.cast(pa.string()))
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     return bool(text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
-
-
-def _numbers(array: Any, kind: pa.DataType) -> Any:
-    return np.ascontiguousarray(array.cast(kind).fill_null(0).to_numpy(zero_copy_only=False))

@@ -6,6 +6,7 @@ import PIL.Image
 import pyarrow as pa
 import pytest
 from datasets import (
+    Array2D,
     ClassLabel,
     Dataset,
     Features,
@@ -17,7 +18,7 @@ from datasets import (
     load_from_disk,
 )
 
-from hf_prune.digest import _cache, column_digest
+from hf_prune.digest import BLOCK, _cache, _Node, column_digest
 
 
 def digest(values, feature=None):
@@ -86,19 +87,78 @@ def test_files_are_known_by_their_bytes(tmp_path):
     assert digest([str(tmp_path / name) for name in names], Image()) != whole
 
 
-def test_bytes_are_read_a_few_rows_at_a_time(monkeypatch):
-    sizes = []
-    monkeypatch.setattr("hf_prune.digest._update", lambda digest, array: sizes.append(len(array)))
-    digest([b"x"] * 120, Value("binary"))
-    assert max(sizes) == 50
+@pytest.mark.parametrize("kind", ["binary", "int64", "string"])
+def test_parts_are_small_and_no_matter(monkeypatch, kind):
+    values = {"binary": [b"x" * 99, b""], "int64": [1, None], "string": ["a", "bcd"]}[kind] * 500
+    whole, sizes, read = digest(values, Value(kind)), [], _Node.update
+
+    def update(node, array):
+        sizes.append(array.nbytes)
+        read(node, array)
+
+    monkeypatch.setattr("hf_prune.digest._Node.update", update)
+    monkeypatch.setattr("hf_prune.digest.BYTES_AT_A_TIME", 2000)
+    monkeypatch.setattr("hf_prune.digest.FILES_AT_A_TIME", 7)
+    assert digest(values, Value(kind)) == whole
+    assert len(sizes) > 3
+    assert max(sizes) < 3000
 
 
-def test_blocks_of_rows(monkeypatch):
-    values = np.arange(25_000)
-    assert digest(values) == column_digest(Dataset.from_dict({"c": values}).with_format("torch"), "c")
-    changed = values.copy()
-    changed[24_999] = 0
-    assert digest(values) != digest(changed)
+def test_numbers_over_several_blocks(tmp_path):
+    draw = np.random.default_rng(0)
+    values = draw.integers(-100, 100, 3 * BLOCK + 5)
+    values[BLOCK + 7] = 2**40  # one block of several needs all the width
+    values[:BLOCK] = 3  # and one holds a single number
+    whole = Dataset.from_dict({"c": values})
+    parts = np.split(values, np.sort(draw.choice(len(values), 9)))
+    chunked = concatenate_datasets([Dataset.from_dict({"c": part}) for part in parts])
+    whole.to_parquet(tmp_path / "file.parquet")
+    read = Dataset.from_parquet(str(tmp_path / "file.parquet"), cache_dir=str(tmp_path))
+    order = draw.permutation(len(values))
+    selected = Dataset.from_dict({"c": values[order]}).select(np.argsort(order))
+    assert len({column_digest(ds, "c") for ds in (whole, chunked, read, selected)}) == 1
+    for at in (0, BLOCK - 1, BLOCK, len(values) - 1):
+        changed = values.copy()
+        changed[at] += 1
+        assert digest(changed) != column_digest(whole, "c")
+
+
+def test_floats_are_told_apart_where_32_bits_are_too_few():
+    values = np.linspace(0, 1, 2 * BLOCK)
+    single = values.astype(np.float32)
+    assert digest(single, Value("float32")) == digest(single.astype(np.float64), Value("float64"))
+    assert digest(values, Value("float64")) != digest(single, Value("float32"))
+    assert digest([1e300, 1.0], Value("float64")) != digest([np.inf, 1.0], Value("float64"))
+    assert digest([0.5, 1.0], Value("float16")) == digest([0.5, 1.0], Value("float64"))
+    large = [Dataset(pa.table({"c": pa.array([2**63 + 1, last], pa.uint64())})) for last in (2**63, 2**63 + 1)]
+    assert column_digest(large[0], "c") != column_digest(large[1], "c")
+
+
+def test_other_types():
+    times = [datetime.datetime(2020, 1, day) for day in (1, 2)]
+    kinds = {digest(times, Value(f"timestamp[{unit}]")) for unit in ("s", "us")}
+    kinds |= {
+        digest(times[::-1], Value("timestamp[s]")),
+        digest([0, 1]),
+        digest(["1.5", "2.5"], Value("decimal128(5, 2)")),
+    }
+    assert len(kinds) == 5
+    arrays = Dataset.from_dict({"c": np.zeros((3, 2, 2))}, features=Features({"c": Array2D((2, 2), "float32")}))
+    assert column_digest(arrays, "c") == digest(np.zeros((3, 2, 2)).tolist())
+    assert digest([], Value("int64")) != digest([0], Value("int64"))
+    fields = pa.table({"c": pa.array([{"b": 1, "a": "x"}], pa.struct([("b", pa.int8()), ("a", pa.string())]))})
+    assert column_digest(Dataset(fields), "c") == digest([{"a": "x", "b": 1}])
+
+
+def test_the_format_is_the_one_that_records_hold():
+    """A change here makes every selection that was saved before refuse its source."""
+    columns = [[3, 1, 2], ["a", "", "äö"], [[1.5], [], [2.0, 3.0]], [{"a": 1}, {"a": None}, {"a": 3}]]
+    assert [digest(values) for values in columns] == [
+        "a943ef5e6c09082dbdd81e80e0367972",
+        "3f6abaa32497015b319271372bffe289",
+        "587aaab08cd36e598a9fa6d2964241aa",
+        "b81596e2cd32ca87caab02b34902447d",
+    ]
 
 
 def test_the_cache_goes_with_the_dataset():
