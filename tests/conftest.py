@@ -1,4 +1,4 @@
-"""An isolated, offline Hugging Face, and one tiny task in text and one in images."""
+"""A Hugging Face of its own, with a Hub on the loopback, and one tiny task in text and one in images."""
 
 import gc
 import importlib.util
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.hub_server import Hub
+
+hub_server = Hub()
 _home = tempfile.TemporaryDirectory(prefix="hf_prune-tests-")
 # Read when the libraries are imported, so before any of them is.
 for _name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_MODULES_CACHE"):
@@ -17,7 +20,9 @@ for _name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HF_DATASETS
 os.environ.update(
     HF_HOME=_home.name,
     HF_TOKEN_PATH=str(Path(_home.name, "token")),
-    HF_HUB_OFFLINE="1",
+    # No Hub but the one on this machine's loopback is ever asked.
+    HF_ENDPOINT=hub_server.endpoint,
+    HF_HUB_DISABLE_XET="1",
     HF_HUB_DISABLE_PROGRESS_BARS="1",
     HF_HUB_DISABLE_TELEMETRY="1",
     HF_DATASETS_DISABLE_PROGRESS_BARS="1",
@@ -37,6 +42,14 @@ N = 37
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
     _home.cleanup()
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """An empty Hub."""
+    hub_server.clear()
+    yield hub_server
+    hub_server.clear()
 
 
 @dataclass(frozen=True)
