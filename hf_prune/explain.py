@@ -46,11 +46,13 @@ def explain(selection: "Selection", i: int) -> str:
 
 def _density(selection: "Selection", i: int, picked: NDArray[np.int64]) -> list[str]:
     """The lines for a method that picks by density."""
-    found = {name: _amount(selection, name, i) for name in ("message", "density", "left", "suppression")}
     score = f"score {selection.scores[i]:.4g}"
-    if np.isnan(found["density"]):
+    density, message, taken, left = (
+        _shown(selection, name, i) for name in ("density", "message", "suppression", "left")
+    )
+    if density is None:
         return [f"{score}; the last step's graph has no entry for this row"]
-    lines = [f"{score}, message {found['message']:.4g}, density {found['density']:.4g}"]
+    lines = [f"{score}, {'' if message is None else f'message {message}, '}density {density}"]
     by = int(selection.evidence["suppressed_by"][i]) if "suppressed_by" in selection.evidence else -1
     if by >= 0:
         taker = (
@@ -58,16 +60,17 @@ def _density(selection: "Selection", i: int, picked: NDArray[np.int64]) -> list[
             if _kept(selection)[by]
             else f"row {by}, which the larger selection of {_picked(selection).max() + 1} kept,"
         )
-        lines.append(f"{taker} took most: {found['suppression']:.4g} of {found['density']:.4g}")
-    left = f"{found['left']:.4g} was left"
+        lines.append(f"{taker} took most: {taken} of {density}")
+    left = f"{left} was left"
     if picked[i] >= 0:
         return [*lines, f"{left} when it was picked"]
     graphed = np.where(np.isnan(selection.evidence.get("left", selection.scores)), -1, picked)
     if graphed.max(initial=-1) < 0:
         return [*lines, left]
-    last = _amount(selection, "left", int(graphed.argmax()))
-    below = by < 0 and found["left"] <= last
-    return [*lines, f"{'no row took from it, but ' if below else ''}{left}, and the last pick had {last:.4g}"]
+    last = int(graphed.argmax())
+    below = by < 0 and _amount(selection, "left", i) <= _amount(selection, "left", last)
+    had = _shown(selection, "left", last)
+    return [*lines, f"{'no row took from it, but ' if below else ''}{left}, and the last pick had {had}"]
 
 
 def _score(selection: "Selection", i: int, picked: NDArray[np.int64], peers: NDArray[np.bool_]) -> list[str]:
@@ -118,6 +121,14 @@ def _group(selection: "Selection", i: int) -> str | None:
 
 def _amount(selection: "Selection", name: str, i: int) -> float:
     return float(selection.evidence[name][i]) if name in selection.evidence else float("nan")
+
+
+def _shown(selection: "Selection", name: str, i: int) -> str | None:
+    """An amount with as many digits as the record has, None where there is none."""
+    amount = _amount(selection, name, i)
+    if np.isnan(amount):
+        return None
+    return f"{amount:.3g}" if selection.evidence[name].dtype == np.float32 else f"{amount:.4g}"
 
 
 def _method(selection: "Selection") -> Any:

@@ -1,12 +1,16 @@
 """Where a selection comes from: the data it indexes and the calls of `prune` that led to it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from hf_prune.config import describe
 from hf_prune.digest import column_digest
-from hf_prune.errors import AlignmentError
+from hf_prune.errors import AlignmentError, ArgumentError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -16,7 +20,15 @@ RECIPE = "Derived with hf_prune:"
 
 
 class Source:
-    """The data that a selection indexes: row count, name, and one digest per column, computed when first asked for."""
+    """The data that a selection indexes.
+
+    Args:
+        n: rows.
+        origin: names and where it is from, as JSON values.
+        dataset: itself, where it is at hand.
+        digests: one per column; of `dataset` computed when first asked for.
+        ids: (n,) values that name the rows, where the record holds some.
+    """
 
     def __init__(
         self,
@@ -24,10 +36,12 @@ class Source:
         origin: Mapping[str, Any],
         dataset: "Dataset | None" = None,
         digests: Mapping[str, str] | None = None,
+        ids: pa.Array | None = None,
     ) -> None:
         self.n = n
         self.origin = dict(origin)
         self.dataset = dataset
+        self.ids = ids
         self._digests = None if digests is None else dict(digests)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -50,6 +64,7 @@ class Source:
         info = dataset.info
         _, found, recipe = (info.description or "").rpartition(RECIPE)
         known = {
+            **_on_the_hub(info.download_checksums),
             "dataset": info.dataset_name,
             "config": info.config_name,
             "split": None if dataset.split is None else str(dataset.split),
@@ -58,8 +73,14 @@ class Source:
         }
         return cls(len(dataset), {name: value for name, value in known.items() if value is not None}, dataset)
 
-    def check(self, dataset: "Dataset") -> None:
-        """Refuse a dataset that is not the source: other row count, a column with other values, nothing in common."""
+    def check(self, dataset: "Dataset", id_column: str | None = None) -> None:
+        """Refuse a dataset that is not the source: other row count, a column with other values, nothing in common.
+
+        Args:
+            id_column: its values are compared with the ids on record, which also decides where nothing is in common.
+        """
+        if id_column is not None:
+            self._check_ids(dataset, id_column)
         if dataset is self.dataset:
             return
         if len(dataset) != self.n:
@@ -71,15 +92,57 @@ class Source:
                 f"this selection was made for other data: of the columns {common} that both have, {different} hold "
                 "other values or another row order; load the dataset that was pruned"
             )
-        if not common and not self._renamed(dataset):
+        if not common and id_column is None and not self._renamed(dataset):
             raise AlignmentError(
                 "this selection can't be checked: the dataset has none of the recorded columns "
                 f"{sorted(self.digests)}; its own are {dataset.column_names}"
+                + ("" if self.ids is None else "; the record has ids: name their column, as in apply(ds, id_column=)")
             )
+
+    def _check_ids(self, dataset: "Dataset", column: str) -> None:
+        if self.ids is None:
+            raise ArgumentError("`id_column`: this selection's record holds no ids; leave it out")
+        recorded, found = self.ids.to_pylist(), ids_of(dataset, column).to_pylist()
+        if recorded == found:
+            return
+        missing, more = set(recorded).difference(found), set(found).difference(recorded)
+        if missing or more:
+            some = [
+                f"{len(ids)} {what} ({sorted(map(str, ids))[0]}, ...)"
+                for ids, what in ((missing, "are missing here"), (more, "are not on record"))
+                if ids
+            ]
+            raise AlignmentError(f"`id_column`: of the ids in {column!r} {' and '.join(some)}; load the source")
+        row = next(row for row, (one, other) in enumerate(zip(recorded, found, strict=True)) if one != other)
+        raise AlignmentError(
+            f"`id_column`: the same ids in another order, first at row {row}: {found[row]!r} here, {recorded[row]!r} "
+            "on record; bring the rows into the recorded order first"
+        )
 
     def _renamed(self, dataset: "Dataset") -> bool:
         recorded = set(self.digests.values())
         return any(column_digest(dataset, column) in recorded for column in dataset.column_names)
+
+
+def _on_the_hub(files: Mapping[str, Any] | None) -> dict[str, str]:
+    """Id and commit of the Hub's dataset whose files were downloaded; empty for other data."""
+    found = {match.groups() for file in files or () if (match := re.match(r"hf://datasets/([^@]+)@([^/]+)/", file))}
+    return dict(zip(("repo", "revision"), found.pop(), strict=True)) if len(found) == 1 else {}
+
+
+def ids_of(dataset: "Dataset", column: str) -> pa.Array:
+    """(n,) values of a column that names rows: ints or strings, each another, none null."""
+    if column not in dataset.column_names:
+        raise ArgumentError(f"`id_column`: no column {column!r} in {dataset.column_names}")
+    ids = dataset.select_columns([column]).with_format("arrow")[:].column(0).combine_chunks()
+    if not (pa.types.is_integer(ids.type) or pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type)):
+        raise ArgumentError(f"`id_column`: wanted ints or strings, {column!r} holds {ids.type}")
+    distinct = pc.count_distinct(ids, mode="all").as_py()
+    if ids.null_count or distinct < len(ids):
+        raise ArgumentError(
+            f"`id_column`: {column!r} has {ids.null_count} nulls and {len(ids) - distinct} repeated ids"
+        )
+    return ids
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from hf_prune.errors import ArgumentError
 
 FORMAT = "hf_prune.selection/1"
 JSON, PARQUET = "selection.json", "selection.parquet"
+MOST_ROWS = 2**33
 
 
 def write_record(path: str | os.PathLike[str], header: dict[str, Any], table: pa.Table) -> None:
@@ -29,7 +30,7 @@ def write_record(path: str | os.PathLike[str], header: dict[str, Any], table: pa
         complete, old = Path(folder) / "new", Path(folder) / "old"
         complete.mkdir()
         (complete / JSON).write_text(json.dumps({"format": FORMAT} | header, indent=2), encoding="utf-8")
-        pq.write_table(table, complete / PARQUET)
+        write_rows(table, complete / PARQUET)
         if target.exists():
             target.rename(old)
         complete.rename(target)
@@ -46,12 +47,32 @@ def read_record(path: str | os.PathLike[str]) -> tuple[dict[str, Any], pa.Table]
         raise ArgumentError(f"`path`: no {JSON} in {str(folder)!r}; wanted a folder that Selection.save wrote")
     try:
         header = json.loads((folder / JSON).read_text(encoding="utf-8"))
-        table = pq.read_table(folder / PARQUET)
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise ArgumentError(
+                f"`path`: {str(folder / JSON)!r} is not of the format {FORMAT!r} that this version reads"
+            )
+        rows = pq.read_metadata(folder / PARQUET).num_rows
+        if rows != header.get("rows") or rows > MOST_ROWS:  # before anything as long is reserved
+            raise ValueError(f"{rows} rows in {PARQUET}, {header.get('rows')} in {JSON}, {MOST_ROWS} at most")
+        table = pq.read_table(folder / PARQUET, partitioning=None)
     except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
+        if isinstance(error, ArgumentError):
+            raise
         raise ArgumentError(f"`path`: the selection in {str(folder)!r} is damaged: {error}") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise ArgumentError(f"`path`: {str(folder / JSON)!r} is not of the format {FORMAT!r} that this version reads")
     return header, table
+
+
+def write_rows(table: pa.Table, path: Path) -> None:
+    """Parquet in the encoding that is smallest: for few values, for rows that are counted, for numbers of any kind."""
+    few = [field.name for field in table.schema if pa.types.is_dictionary(field.type) or field.name == "group"]
+    encoding = {}
+    for field in table.schema:
+        counted, number = field.name == "row", pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        if number and field.name not in few:
+            encoding[field.name] = "DELTA_BINARY_PACKED" if counted else "BYTE_STREAM_SPLIT"
+    pq.write_table(
+        table, path, compression="zstd", compression_level=9, use_dictionary=few, column_encoding=encoding or None
+    )
 
 
 def _may_replace(folder: Path) -> bool:

@@ -44,6 +44,7 @@ class Selection:
             for rows that it didn't see. D2 reports "message", "density", "suppressed_by", "suppression" and "left",
             a cutoff "suspect".
             After `at`, "picked" is the place in the larger selection, whose evidence the rest is.
+        pruned: digests by column of the pruned rows that were pushed with the record; see `verify`.
     """
 
     indices: NDArray[np.int64]
@@ -56,6 +57,7 @@ class Selection:
     steps: tuple[Step, ...] = ()
     source: Source | None = None
     evidence: Evidence = field(default_factory=dict)
+    pruned: dict[str, str] | None = None
 
     @classmethod
     def from_order(cls, order: NDArray[np.int64], scores: NDArray[Any], **rest: Any) -> Self:
@@ -129,10 +131,14 @@ class Selection:
             evidence=evidence,
         )
 
-    def apply(self, dataset: Dataset) -> Dataset:
+    def apply(self, dataset: Dataset, *, id_column: str | None = None) -> Dataset:
         """The kept rows of `dataset`, which must be the source: row count and column digests are compared.
 
         Added and dropped columns are fine as long as one recorded column is left.
+
+        Args:
+            id_column: a column with the ids that the record holds (see `save`); they are compared too, and suffice
+                where no recorded column is left.
 
         Raises:
             AlignmentError: the dataset is not the source; the message says what was compared.
@@ -141,8 +147,18 @@ class Selection:
             raise ArgumentTypeError(f"`dataset`: wanted a datasets.Dataset, got {type(dataset).__name__}")
         if self.source is None:
             raise ArgumentError("this selection has no source to compare with; use dataset.select(selection.indices)")
-        self.source.check(dataset)
+        self.source.check(dataset, id_column)
         return self.attach(dataset.select(self.indices))
+
+    def verify(self, pruned: Dataset) -> None:
+        """Refuse a dataset that is not what was pushed with this record, such as one of an unfinished push.
+
+        Raises:
+            AlignmentError: other row count, or a column with other values; ArgumentError: the record was pushed alone.
+        """
+        if self.pruned is None:
+            raise ArgumentError("this record was saved or pushed without the pruned rows; use apply on the source")
+        Source(len(self), {}, digests=self.pruned).check(pruned)
 
     def attach(self, pruned: Dataset) -> Dataset:
         """Let `pruned`, whose rows these are, carry this selection and say in its description where it comes from."""
@@ -200,13 +216,16 @@ class Selection:
         """
         return explain(self, i)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, id_column: str | None = None) -> None:
         """Write the folder `path` with selection.json and selection.parquet; a folder of ours there is replaced.
 
+        Args:
+            id_column: a column of the source whose values, ints or strings, name its rows; kept for `apply`.
+
         Raises:
-            ArgumentError: something else is at `path`.
+            ArgumentError: something else is at `path`, or the column holds nulls or an id twice.
         """
-        write_record(path, *to_record(self))
+        write_record(path, *to_record(self, id_column=id_column))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

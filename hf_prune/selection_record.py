@@ -1,40 +1,83 @@
 """A Selection as the header and the table of a record, and back; nothing that is read is believed unchecked."""
 
+import importlib.metadata
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from hf_prune.errors import ArgumentError
 from hf_prune.evidence import from_columns, to_columns
 from hf_prune.groups import Groups
-from hf_prune.provenance import Source, Step
+from hf_prune.provenance import Source, Step, ids_of
 
 if TYPE_CHECKING:
     from hf_prune.selection import Selection
 
 
-def to_record(selection: "Selection") -> tuple[dict[str, Any], pa.Table]:
-    """JSON values, and one row for each of the source's."""
+def to_record(
+    selection: "Selection", *, compact: bool = False, explain: bool = True, id_column: str | None = None
+) -> tuple[dict[str, Any], pa.Table]:
+    """JSON values, and one row for each of the source's.
+
+    Args:
+        compact: scores and other amounts in 32 bits or less, as on the Hub.
+        explain: also what the method found of every row.
+        id_column: a column of the source whose values name its rows, in place of their positions.
+    """
     groups, source, n = selection.groups, selection.source, selection.n
     header = {
+        "hf_prune": importlib.metadata.version("hf_prune"),
         "rows": n,
         "kept": len(selection),
         "at_least": selection.at_least,
         "groups": None if groups is None else {"values": groups.values, "names": groups.names},
         "steps": [asdict(step) for step in selection.steps],
         "source": None if source is None else {"origin": source.origin, "digests": source.digests},
+        "id_column": id_column,
+        "pruned": selection.pruned,
     }
     kept = np.zeros(n, dtype=bool)
     kept[selection.indices] = True
-    columns: dict[str, Any] = {"kept": kept, "score": selection.scores}
+    small = np.int32 if compact and n < 2**31 else np.int64
+    columns: dict[str, Any] = {"row": np.arange(n, dtype=small)}
+    if id_column is not None:
+        columns = {"id": _ids(selection, id_column)}
+    columns |= {"kept": kept, "score": selection.scores.astype(np.float32) if compact else selection.scores}
     if selection.rank is not None:
-        rank = np.zeros(n, dtype=np.int64)
+        rank = np.zeros(n, dtype=small)
         rank[selection.indices] = selection.rank
         columns["rank"] = pa.array(rank, mask=~kept)
     if groups is not None:
-        columns["group"] = groups.codes
-    return header, pa.table(columns | to_columns(selection.evidence))
+        columns["group"] = groups.codes.astype(small)
+    columns["reason"] = reasons(selection)
+    return header, pa.table(columns | (to_columns(selection.evidence, compact=compact) if explain else {}))
+
+
+def reasons(selection: "Selection") -> pa.Array:
+    """(n,) in a few words why each row was kept or dropped, for people who read the table."""
+    words = ["kept", "not picked", "suspect or unlearnable", "kept although suspect", "dropped by an earlier step"]
+    found = np.ones(selection.n, dtype=np.int8)
+    found[selection.indices] = 0
+    kept = found == 0
+    if "suspect" in selection.evidence:
+        found[selection.evidence["suspect"].astype(bool)] = 2
+        found[kept & (found == 2)] = 3
+    if len(selection.steps) > 1 and not np.isnan(selection.scores[kept]).any():
+        found[np.isnan(selection.scores) & ~kept] = 4
+    return pa.DictionaryArray.from_arrays(found, words)
+
+
+def _ids(selection: "Selection", column: str) -> pa.Array:
+    """The source's values that name its rows, each another."""
+    dataset = None if selection.source is None else selection.source.dataset
+    if dataset is None:
+        raise ArgumentError(
+            "`id_column`: the selection has no source at hand, as after load or pickle; push or save it where it was "
+            "made, or apply it to the source first, as in selection.apply(ds).selection"
+        )
+    return ids_of(dataset, column)
 
 
 def from_record(header: dict[str, Any], table: pa.Table) -> dict[str, Any]:
@@ -61,7 +104,11 @@ def from_record(header: dict[str, Any], table: pa.Table) -> dict[str, Any]:
         str(step)  # a method that can be described
         _require(step.n >= len(indices), f"a step that saw {step.n} rows")
     if (source := header["source"]) is not None:
-        source = Source(n, source["origin"], digests=dict(source["digests"]))
+        ids = table.column("id").combine_chunks() if header.get("id_column") else None
+        source = Source(n, source["origin"], digests=dict(source["digests"]), ids=ids)
+        _require(all(isinstance(part, str) for pair in source.digests.items() for part in pair), "digests are text")
+    if (pruned := header.get("pruned")) is not None:
+        _require(all(isinstance(part, str) for pair in pruned.items() for part in pair), "digests are text")
     return {
         "indices": indices,
         "n": n,
@@ -73,6 +120,7 @@ def from_record(header: dict[str, Any], table: pa.Table) -> dict[str, Any]:
         "steps": steps,
         "source": source,
         "evidence": from_columns(table),
+        "pruned": pruned,
     }
 
 

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
-from test_contract import METHODS, N, arrays, passed
+from test_contract import METHODS, N, _clip, arrays, passed, rows  # noqa: F401
 
 import hf_prune
 from hf_prune.evidence import put
@@ -143,9 +143,7 @@ def test_scores_and_keys(ds):
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
 def test_every_row_of_every_method(method, tmp_path):
-    labels, *_ = arrays()
-    ds = Dataset.from_dict({"label": labels, "group": [str(label) for label in labels]})
-    selection = ds.prune(method, keep=13, **passed(method)).selection
+    selection = rows().prune(method, keep=13, **passed(method)).selection
     selection.save(tmp_path / "s")
     for made in (
         selection,

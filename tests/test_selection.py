@@ -238,13 +238,13 @@ def damage(folder, change_json=None, change_table=None):
 @pytest.mark.parametrize(
     ("change_json", "change_table", "message"),
     [
-        (lambda h: h | {"rows": 99}, None, "100 rows in the table, 99 in the header"),
+        (lambda h: h | {"rows": 99}, None, "100 rows in selection.parquet, 99 in selection.json"),
         (lambda h: h | {"kept": 3}, None, "30 kept rows in the table, 3 in the header"),
         (lambda h: {k: v for k, v in h.items() if k != "steps"}, None, "'steps'"),
         (lambda h: h | {"groups": {"values": [0], "names": ["0"]}}, None, "unknown groups"),
-        (None, lambda t: t.slice(0, 50), "50 rows in the table"),
+        (None, lambda t: t.slice(0, 50), "50 rows in selection.parquet, 100 in selection.json"),
         (None, lambda t: t.drop_columns("score"), '"score" does not exist'),
-        (None, lambda t: t.set_column(2, "rank", [[5] * 100]), "ranks are no order"),
+        (None, lambda t: t.set_column(t.column_names.index("rank"), "rank", [[5] * 100]), "ranks are no order"),
     ],
 )
 def test_damaged_records_are_refused(coreset, tmp_path, change_json, change_table, message):
