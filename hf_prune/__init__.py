@@ -18,6 +18,7 @@ from hf_prune.errors import HFPruneError as HFPruneError
 from hf_prune.errors import MissingExtraError as MissingExtraError
 from hf_prune.errors import MissingSignalError as MissingSignalError
 from hf_prune.groups import Groups as Groups
+from hf_prune.hub import push_to_hub as push_to_hub
 from hf_prune.methods.aum import AUM as AUM
 from hf_prune.methods.base import Method as Method
 from hf_prune.methods.base import PoolMethod as PoolMethod

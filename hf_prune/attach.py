@@ -1,4 +1,4 @@
-"""What `import hf_prune` adds to the classes of datasets: `prune`, and `Dataset.selection`."""
+"""What `import hf_prune` adds to the classes of datasets: `prune`, `Dataset.selection`, a record to `push_to_hub`."""
 
 import functools
 import warnings
@@ -7,6 +7,7 @@ from typing import Any
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
 from hf_prune.dataset import prune
+from hf_prune.hub import push_as_usual
 from hf_prune.selection import Selection, selection_of
 
 _MARK = "_added_by_hf_prune"
@@ -24,12 +25,26 @@ def attach_methods() -> None:
             "hf_prune.prune(ds, ...) and hf_prune.selection_of(ds)",
             stacklevel=2,
         )
+    for cls in (Dataset, DatasetDict):
+        if not hasattr(cls.push_to_hub, _MARK):
+            cls.push_to_hub = _with_record(cls.push_to_hub)
 
 
 @functools.wraps(prune)  # for help() and completion
 def _prune(self: Any, method: Any, *, keep: Any, **options: Any) -> Any:
     """Keep the rows that `method` chooses; see `hf_prune.prune`."""
     return prune(self, method, keep=keep, **options)
+
+
+def _with_record(push: Any) -> Any:
+    """datasets' own method, which also pushes the record of pruned rows; of others it does what it always did."""
+
+    @functools.wraps(push)
+    def push_to_hub(self: Any, *args: Any, **options: Any) -> Any:
+        return push_as_usual(self, *args, **options)
+
+    setattr(push_to_hub, _MARK, True)
+    return push_to_hub
 
 
 def _selection(self: Dataset) -> Selection:

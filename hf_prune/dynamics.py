@@ -14,6 +14,7 @@ from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError
 from hf_prune.logits import epoch_signals
 
 if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo
     from matplotlib.figure import Figure
 
 SIGNALS = ("loss", "p_true", "margin", "correct", "el2n")
@@ -264,6 +265,37 @@ class TrainingDynamics:
     def from_parquet(cls, path: str | os.PathLike[str]) -> Self:
         """As `from_dataset`, from a file that `to_parquet` wrote; ArgumentError where it is another or damaged."""
         return cls(*dynamics_table.read_parquet(path, SIGNALS))
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> "CommitInfo":
+        """Push what `to_parquet` writes, so that one run serves everyone's pruning; `from_hub` reads it.
+
+        Args:
+            repo_id: of a dataset repository, which is made if it isn't there.
+            options: `config` and `split` of the dataset, by default "default" and "train"; `token`, `revision`,
+                `create_pr` and `private` as in Dataset.push_to_hub.
+        """
+        from hf_prune.hub import push_dynamics
+
+        return push_dynamics(self, repo_id, **options)
+
+    @classmethod
+    def from_hub(
+        cls,
+        repo_id: str,
+        config: str = "default",
+        split: str = "train",
+        revision: str | None = None,
+        *,
+        token: str | bool | None = None,
+    ) -> "TrainingDynamics":
+        """The dynamics that `push_to_hub` pushed.
+
+        Raises:
+            ArgumentError: no such repository or dynamics, or they are damaged.
+        """
+        from hf_prune.hub import pull_dynamics
+
+        return pull_dynamics(repo_id, config, split, revision, token)
 
     @classmethod
     def merge(cls, runs: Iterable[Any]) -> Self:

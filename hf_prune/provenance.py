@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -14,6 +15,8 @@ from hf_prune.errors import AlignmentError, ArgumentError
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+_CACHED = re.compile(r"/([^/]+)___([^/]+)/[^/]+/[\d.]+/([0-9a-f]{40})/[^/]+$")
 
 RECIPE = "Derived with hf_prune:"
 """How the line begins that a pruned dataset's description gets."""
@@ -64,7 +67,7 @@ class Source:
         info = dataset.info
         _, found, recipe = (info.description or "").rpartition(RECIPE)
         known = {
-            **_on_the_hub(info.download_checksums),
+            **_on_the_hub([entry["filename"] for entry in dataset.cache_files]),
             "dataset": info.dataset_name,
             "config": info.config_name,
             "split": None if dataset.split is None else str(dataset.split),
@@ -124,10 +127,13 @@ class Source:
         return any(column_digest(dataset, column) in recorded for column in dataset.column_names)
 
 
-def _on_the_hub(files: Mapping[str, Any] | None) -> dict[str, str]:
-    """Id and commit of the Hub's dataset whose files were downloaded; empty for other data."""
-    found = {match.groups() for file in files or () if (match := re.match(r"hf://datasets/([^@]+)@([^/]+)/", file))}
-    return dict(zip(("repo", "revision"), found.pop(), strict=True)) if len(found) == 1 else {}
+def _on_the_hub(files: list[str]) -> dict[str, str]:
+    """Id and commit of the Hub's dataset, by which `load_dataset` names the files it keeps; empty for other data."""
+    found = {match.groups() for file in files if (match := _CACHED.search(Path(file).as_posix()))}
+    if len(found) != 1:
+        return {}
+    namespace, name, revision = found.pop()
+    return {"repo": f"{namespace}/{name}", "revision": revision}
 
 
 def ids_of(dataset: "Dataset", column: str) -> pa.Array:

@@ -19,6 +19,7 @@ from hf_prune.selection_record import from_record, to_record
 from hf_prune.summary import group_table, summary
 
 if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo
     from matplotlib.figure import Figure
 
 ATTRIBUTE = "_hf_prune_selection"
@@ -241,6 +242,37 @@ class Selection:
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise ArgumentError(f"`path`: the selection in {os.fspath(path)!r} is damaged: {error}") from error
         return loaded
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> "CommitInfo":
+        """Push the record alone, without the data: a few bytes a row. `from_hub` reads it.
+
+        Args:
+            repo_id: of a dataset repository, which is made if it isn't there, as in "me/cifar10-d2-30".
+            options: `config`, by default "default"; `split`, that of the source; `token`, `revision`, `create_pr` and
+                `private` as in Dataset.push_to_hub; `explain` and `id_column` as in hf_prune.push_to_hub.
+        """
+        from hf_prune.hub import push_selection
+
+        return push_selection(self, repo_id, **options)
+
+    @classmethod
+    def from_hub(
+        cls,
+        repo_id: str,
+        config: str = "default",
+        split: str = "train",
+        revision: str | None = None,
+        *,
+        token: str | bool | None = None,
+    ) -> Self:
+        """Read the record that was pushed, alone or with a dataset; nothing in it is executed.
+
+        Raises:
+            ArgumentError: no such repository or record, or it is damaged.
+        """
+        from hf_prune.hub import pull_selection
+
+        return cls(**pull_selection(repo_id, config, split, revision, token))
 
 
 def live_selection(dataset: Dataset) -> Selection | None:

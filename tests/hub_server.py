@@ -116,6 +116,8 @@ def answered(status: int, **headers: str) -> Callable[["Handler"], None]:
 class Handler(BaseHTTPRequestHandler):
     hub: Hub
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet, else each answer waits 40 ms for an acknowledgement
+    disable_nagle_algorithm = True
 
     ROUTES = (
         ("POST", r"/api/repos/create", "create"),

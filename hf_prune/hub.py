@@ -1,0 +1,297 @@
+"""Pruned datasets, selections and training dynamics on the Hugging Face Hub, as JSON and Parquet."""
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, DatasetDict
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+from hf_prune.card import amended, section
+from hf_prune.digest import column_digest
+from hf_prune.dynamics import TrainingDynamics
+from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingExtraError
+from hf_prune.hub_files import check_place, download, folder_of, make_repo
+from hf_prune.provenance import RECIPE
+from hf_prune.records import JSON, PARQUET, read_record, write_record
+from hf_prune.selection import Selection, live_selection
+from hf_prune.selection_record import from_record, to_record
+
+logger = logging.getLogger(__name__)
+
+CARD, PICTURE, DYNAMICS = "README.md", "selection.png", "dynamics.parquet"
+ATTEMPTS = 3
+"""Times that the records are committed while others commit too."""
+
+_push_dataset, _push_dict = Dataset.push_to_hub, DatasetDict.push_to_hub
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A selection on its way to the Hub."""
+
+    selection: Selection
+    config: str
+    split: str
+    explain: bool = False
+    id_column: str | None = None
+
+    def __post_init__(self) -> None:
+        folder_of(self.config, self.split)  # refuses names before anything is made
+
+    @property
+    def folder(self) -> str:
+        return folder_of(self.config, self.split)
+
+
+def push_to_hub(
+    dataset: Dataset | DatasetDict,
+    repo_id: str,
+    *,
+    selection: Selection | Mapping[str, Selection] | None = None,
+    config_name: str = "default",
+    split: str | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    private: bool | None = None,
+    explain: bool = False,
+    id_column: str | None = None,
+    **options: Any,
+) -> CommitInfo:
+    """Push a pruned dataset, the record of how it was selected, and a section of the dataset card.
+
+    The first commit has the record and the card's section, the second is the data, pushed by datasets itself. If
+    the second fails, the old data stay, and the same call does both again; `Selection.verify` says whether data
+    are those of the record.
+
+    Args:
+        dataset: the pruned rows, or a DatasetDict of which some splits are pruned.
+        repo_id: as in "me/cifar10-d2-30".
+        selection: how the rows were selected, where the dataset no longer carries it, as after `map`; of a DatasetDict
+            a mapping from splits to selections. By default those that are carried.
+        config_name, split, token, revision, create_pr, private: as in Dataset.push_to_hub; with create_pr both commits
+            go into one pull request.
+        explain: also what the method found of every row, so that `explain` works after download: some 7 bytes a row of
+            D2 more, rounded to three digits.
+        id_column: a column of the source whose values name its rows; see `Selection.save`.
+        options: others of datasets' own method, such as max_shard_size=.
+
+    Returns:
+        The commit of the data; with create_pr that of the record, which has the pull request's address.
+
+    Raises:
+        ArgumentError: no selection, one of other rows, or a place that can't hold a record.
+    """
+    if not isinstance(dataset, Dataset | DatasetDict):
+        raise ArgumentTypeError(f"`dataset`: wanted a Dataset or DatasetDict, got {type(dataset).__name__}")
+    check_place(repo_id)
+    parts = dataset if isinstance(dataset, DatasetDict) else {split or str(dataset.split or "train"): dataset}
+    records = [
+        _Record(_of_pushed(chosen, parts[name]), config_name, name, explain, id_column)
+        for name, chosen in _selections(parts, selection).items()
+    ]
+    api, place = HfApi(token=token, library_name="hf_prune"), {"token": token, "revision": revision}
+    first = _commit(api, repo_id, records, revision, create_pr, private)
+    if create_pr:
+        place["revision"] = f"refs/pr/{first.pr_num}"
+    push = _push_dict if isinstance(dataset, DatasetDict) else _push_dataset
+    where = {"split": next(iter(parts))} if isinstance(dataset, Dataset) else {}
+    try:
+        second = push(dataset, repo_id, config_name=config_name, private=private, **place, **where, **options)
+    except BaseException as error:
+        error.add_note(
+            "The record is on the Hub, the data are not: the repository still has the old ones. Push again."
+        )
+        raise
+    return first if create_pr else second
+
+
+def push_selection(
+    selection: Selection,
+    repo_id: str,
+    *,
+    config: str = "default",
+    split: str | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    private: bool | None = None,
+    explain: bool = False,
+    id_column: str | None = None,
+) -> CommitInfo:
+    """See Selection.push_to_hub."""
+    check_place(repo_id)
+    origin = selection.source.origin if selection.source else {}
+    record = _Record(selection, config, split or origin.get("split") or "train", explain, id_column)
+    return _commit(HfApi(token=token, library_name="hf_prune"), repo_id, [record], revision, create_pr, private)
+
+
+def pull_selection(
+    repo_id: str, config: str, split: str, revision: str | None, token: str | bool | None
+) -> dict[str, Any]:
+    """The arguments of the Selection that is on record; see Selection.from_hub."""
+    folder = folder_of(config, split)
+    files = download(repo_id, [f"{folder}/{JSON}", f"{folder}/{PARQUET}"], revision, token)
+    header, table = read_record(files[0].parent)
+    return from_record(header, table)
+
+
+def push_dynamics(
+    dynamics: TrainingDynamics,
+    repo_id: str,
+    *,
+    config: str = "default",
+    split: str = "train",
+    token: str | bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    private: bool | None = None,
+) -> CommitInfo:
+    """See TrainingDynamics.push_to_hub."""
+    check_place(repo_id)
+    api, path = HfApi(token=token, library_name="hf_prune"), f"{folder_of(config, split)}/{DYNAMICS}"
+    make_repo(api, repo_id, revision, private)
+    with tempfile.TemporaryDirectory() as folder:
+        dynamics.to_parquet(Path(folder) / DYNAMICS)
+        return api.create_commit(
+            repo_id,
+            [CommitOperationAdd(path, Path(folder) / DYNAMICS)],
+            commit_message=f"Training dynamics of {config}/{split}: {dynamics.epochs} epochs of {len(dynamics)} rows",
+            repo_type="dataset",
+            revision=revision,
+            create_pr=create_pr,
+        )
+
+
+def pull_dynamics(
+    repo_id: str, config: str, split: str, revision: str | None, token: str | bool | None
+) -> TrainingDynamics:
+    """See TrainingDynamics.from_hub."""
+    (file,) = download(repo_id, [f"{folder_of(config, split)}/{DYNAMICS}"], revision, token)
+    return TrainingDynamics.from_parquet(file)
+
+
+def push_as_usual(dataset: Dataset | DatasetDict, *args: Any, **options: Any) -> Any:
+    """What `push_to_hub` does once hf_prune is imported: datasets' own, and the record of what was pruned."""
+    parts = dataset if isinstance(dataset, DatasetDict) else {"": dataset}
+    if any(isinstance(part, Dataset) and live_selection(part) is not None for part in parts.values()):
+        names = ("repo_id", "config_name", "set_default", *(("split",) if isinstance(dataset, Dataset) else ()))
+        options = (
+            dict(
+                zip(
+                    (
+                        *names,
+                        "data_dir",
+                        "commit_message",
+                        "commit_description",
+                        "private",
+                        "token",
+                        "revision",
+                        "create_pr",
+                        "max_shard_size",
+                        "num_shards",
+                    ),
+                    args,
+                    strict=False,
+                )
+            )
+            | options
+        )
+        return push_to_hub(dataset, options.pop("repo_id"), **options)
+    if any(RECIPE in (getattr(part.info, "description", None) or "") for part in parts.values()):
+        logger.warning(
+            "these rows were pruned and transformed since, so the record of how they were selected is not pushed; to "
+            "push it too: hf_prune.push_to_hub(dataset, repo_id, selection=sel) with the sel = coreset.selection of "
+            "before"
+        )
+    return (_push_dict if isinstance(dataset, DatasetDict) else _push_dataset)(dataset, *args, **options)
+
+
+def _selections(
+    parts: Mapping[str, Dataset], given: Selection | Mapping[str, Selection] | None
+) -> Mapping[str, Selection]:
+    """By split; what a dataset carries where nothing was given."""
+    if isinstance(given, Selection):
+        if len(parts) > 1:
+            raise ArgumentError("`selection`: of a DatasetDict name the split, as in selection={'train': selection}")
+        given = dict.fromkeys(parts, given)
+    if given is None:
+        given = {name: live for name, part in parts.items() if (live := live_selection(part)) is not None}
+    if not given:
+        raise ArgumentError(
+            "`selection`: the dataset carries none; pass the sel = coreset.selection of before it was transformed, or "
+            "push it without hf_prune"
+        )
+    for name, selection in given.items():
+        if name not in parts:
+            raise ArgumentError(f"`selection`: no split {name!r} in {list(parts)}")
+        if len(parts[name]) != len(selection):
+            raise ArgumentError(
+                f"`selection`: it kept {len(selection)} rows, the dataset has {len(parts[name])} in {name!r}"
+            )
+    return given
+
+
+def _of_pushed(selection: Selection, pruned: Dataset) -> Selection:
+    """With the digests of the rows that will lie beside the record."""
+    return replace(selection, pruned={column: column_digest(pruned, column) for column in pruned.column_names})
+
+
+def _commit(
+    api: HfApi, repo_id: str, records: list[_Record], revision: str | None, create_pr: bool, private: bool | None
+) -> CommitInfo:
+    """The records and the card in one commit, on top of whatever others commit meanwhile."""
+    make_repo(api, repo_id, revision, private)
+    with tempfile.TemporaryDirectory() as temporary:
+        added = [file for record in records for file in _files(record, Path(temporary) / record.folder)]
+        message = "; ".join(f"hf_prune: record of {record.config}/{record.split}" for record in records)
+        for attempt in range(ATTEMPTS):
+            head = api.repo_info(repo_id, revision=revision, repo_type="dataset").sha
+            card = _card(api, repo_id, head)
+            for record in records:
+                text = section(record.selection, repo_id, record.config, record.split, _has_picture(record, added))
+                card = amended(card, text, record.config, record.split)
+            try:
+                return api.create_commit(
+                    repo_id,
+                    [*added, CommitOperationAdd(CARD, card.encode())],
+                    commit_message=message,
+                    repo_type="dataset",
+                    revision=revision,
+                    create_pr=create_pr,
+                    parent_commit=head,
+                )
+            except HfHubHTTPError as error:
+                if error.response.status_code != 412 or attempt == ATTEMPTS - 1:
+                    raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _files(record: _Record, folder: Path) -> list[CommitOperationAdd]:
+    header, table = to_record(record.selection, compact=True, explain=record.explain, id_column=record.id_column)
+    write_record(folder, header, table)
+    names = [JSON, PARQUET]
+    if record.selection.groups is not None:
+        try:
+            record.selection.plot().savefig(folder / PICTURE, dpi=120)
+            names.append(PICTURE)
+        except MissingExtraError:  # a picture is no reason to install matplotlib
+            pass
+    return [CommitOperationAdd(f"{record.folder}/{name}", folder / name) for name in names]
+
+
+def _has_picture(record: _Record, added: list[CommitOperationAdd]) -> bool:
+    return any(file.path_in_repo == f"{record.folder}/{PICTURE}" for file in added)
+
+
+def _card(api: HfApi, repo_id: str, revision: str | None) -> str:
+    try:
+        file = hf_hub_download(repo_id, CARD, repo_type="dataset", revision=revision, token=api.token)
+    except EntryNotFoundError:
+        return ""
+    return Path(file).read_text(encoding="utf-8")
