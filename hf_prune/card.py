@@ -49,6 +49,8 @@ def amended(card: str, text: str, config: str, split: str) -> str:
     else:
         title = "" if TITLE in card else f"\n\n{TITLE}"
         card = f"{card.rstrip()}{title}\n\n{block}\n"
+    if not card.startswith("---\n"):
+        return f"---\ntags:\n- {TAG}\n---\n\n{card.lstrip()}"
     found = DatasetCard(card, ignore_metadata_errors=True)
     tags = found.data.get("tags") or []
     if TAG in tags:
@@ -105,16 +107,16 @@ def _repeat(selection: "Selection", repo_id: str, config: str, split: str) -> li
 def _references(selection: "Selection") -> Iterator[str]:
     """What the docstrings of the methods in all steps name."""
     for step in selection.steps:
-        for name in _names(step.method):
-            cls = registered("method").get(name)
-            text = inspect.getdoc(cls) or "" if cls else ""
+        for kind, name in _names(step.method):
+            cls = registered(kind).get(name)
+            text = (inspect.getdoc(cls) or "") if cls else ""
             if found := re.search(r"Reference: (.+?)(?:\*Deviations\*|\n\n|\Z)", text, re.DOTALL):
                 yield " ".join(found[1].split()).replace("*", "")
 
 
-def _names(config: Any) -> Iterator[str]:
+def _names(config: Any) -> Iterator[tuple[str, str]]:
+    """Kind and name of every method and quotas in a config."""
     if isinstance(config, Mapping):
-        if isinstance(config.get("method"), str):
-            yield config["method"]
+        yield from ((kind, config[kind]) for kind in ("method", "rule") if isinstance(config.get(kind), str))
         for value in config.values():
             yield from _names(value)

@@ -96,7 +96,9 @@ def from_record(header: dict[str, Any], table: pa.Table) -> dict[str, Any]:
         rank = np.asarray(table.column("rank").drop_null(), dtype=np.int64)
         _require(np.array_equal(np.sort(rank), np.arange(len(indices))), "the ranks are no order of the kept rows")
     if header["groups"] is not None:
-        codes = np.asarray(table.column("group"), dtype=np.int64)
+        column = table.column("group")
+        _require(pa.types.is_integer(column.type) and not column.null_count, "groups are no whole numbers")
+        codes = np.asarray(column, dtype=np.int64)
         groups = _groups(codes, **header["groups"])
         _require(n == 0 or (codes.min() >= -1 and codes.max() < len(groups.names)), "rows of unknown groups")
     steps = tuple(Step(**step) for step in header["steps"])

@@ -9,6 +9,7 @@ from datasets import DatasetDict
 
 from hf_prune.config import _REGISTRY
 from tests import tiny_encoders
+from tests.hub_server import WRITER
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -20,11 +21,12 @@ def registry(monkeypatch):
     monkeypatch.setitem(_REGISTRY, "method", dict(_REGISTRY["method"]))
 
 
-def test_readme(text_task, registry, tmp_path, monkeypatch, capsys):
+def test_readme(text_task, registry, hub, tmp_path, monkeypatch, capsys):
     import torch
     import transformers
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", WRITER)
     ds = text_task.dataset.rename_column("note", "text")
     ds = ds.add_column("site", ["north", "south"] * (len(ds) // 2) + ["north"] * (len(ds) % 2))
     names = {
@@ -50,5 +52,6 @@ def test_readme(text_task, registry, tmp_path, monkeypatch, capsys):
         block = block.replace("min_per_class=20", "min_per_class=2").replace("output_of_seed_1", "output")
         block = block.replace('{"cat": 0.6, "dog": 0.9}', '{"bad": 0.6, "fair": 0.8, "good": 0.9}')
         exec(block, names)
+    assert set(hub.repos) == {"me/reviews-d2-30", "me/reviews-selection", "me/reviews-run"}
     assert "rows kept (29.7%)" in capsys.readouterr().out
     assert len(ds.prune("mean_loss", keep=4, dynamics=names["recorder"])) == 4

@@ -129,7 +129,8 @@ class DRoP(Method):
 
     Cost: O(n log n).
 
-    Reference: as DRoPQuotas.
+    Reference: Vysogorets, Ahuja, Kempe, *DRoP: Distributionally Robust Data Pruning* (ICLR 2025), arXiv 2404.05579,
+    Algorithm 1. *Deviations*: as DRoPQuotas.
 
     >>> from datasets import Dataset
     >>> import hf_prune
