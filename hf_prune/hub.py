@@ -1,5 +1,6 @@
 """Pruned datasets, selections and training dynamics on the Hugging Face Hub, as JSON and Parquet."""
 
+import inspect
 import logging
 import tempfile
 from collections.abc import Mapping
@@ -179,37 +180,18 @@ def pull_dynamics(
 def push_as_usual(dataset: Dataset | DatasetDict, *args: Any, **options: Any) -> Any:
     """What `push_to_hub` does once hf_prune is imported: datasets' own, and the record of what was pruned."""
     parts = dataset if isinstance(dataset, DatasetDict) else {"": dataset}
+    push = _push_dict if isinstance(dataset, DatasetDict) else _push_dataset
     if any(isinstance(part, Dataset) and live_selection(part) is not None for part in parts.values()):
-        names = ("repo_id", "config_name", "set_default", *(("split",) if isinstance(dataset, Dataset) else ()))
-        options = (
-            dict(
-                zip(
-                    (
-                        *names,
-                        "data_dir",
-                        "commit_message",
-                        "commit_description",
-                        "private",
-                        "token",
-                        "revision",
-                        "create_pr",
-                        "max_shard_size",
-                        "num_shards",
-                    ),
-                    args,
-                    strict=False,
-                )
-            )
-            | options
-        )
-        return push_to_hub(dataset, options.pop("repo_id"), **options)
+        given = inspect.signature(push).bind_partial(dataset, *args).arguments | options
+        del given["self"]
+        return push_to_hub(dataset, **given)
     if any(RECIPE in (getattr(part.info, "description", None) or "") for part in parts.values()):
         logger.warning(
             "these rows were pruned and transformed since, so the record of how they were selected is not pushed; to "
             "push it too: hf_prune.push_to_hub(dataset, repo_id, selection=sel) with the sel = coreset.selection of "
             "before"
         )
-    return (_push_dict if isinstance(dataset, DatasetDict) else _push_dataset)(dataset, *args, **options)
+    return push(dataset, *args, **options)
 
 
 def _selections(

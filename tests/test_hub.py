@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value, load_dataset
 from httpx2 import TransportError
 from huggingface_hub.errors import HfHubHTTPError
 
@@ -214,6 +214,21 @@ def test_selection_alone(hub, ds, coreset):
         selection.apply(ds.select(range(59)))
     with pytest.raises(hf_prune.AlignmentError, match=r"\['text'\] hold other values"):
         selection.apply(ds.map(lambda row: {"text": row["text"] + "!"}))
+
+
+def test_images_are_known_by_their_bytes(hub, tmp_path):
+    from PIL.Image import fromarray
+
+    for row in range(8):
+        fromarray(np.full((3, 3), row, dtype=np.uint8)).save(tmp_path / f"{row}.png")
+    columns = {"image": [str(tmp_path / f"{row}.png") for row in range(8)], "label": [0, 1] * 4}
+    images = Dataset.from_dict(columns, features=Features({"image": Image(), "label": Value("int64")}))
+    images.prune("random", keep=4).push_to_hub(ID, token=WRITER)
+    images.push_to_hub("me/source", token=WRITER)
+    selection = pulled()
+    selection.verify(loaded()["train"])
+    again = selection.apply(loaded("me/source", split="train"))
+    assert [image.tobytes() for image in again["image"]] == [image.tobytes() for image in loaded()["train"]["image"]]
 
 
 def test_revisions(hub, ds, coreset):
