@@ -3,7 +3,7 @@
 import inspect
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from datasets import Dataset, DatasetDict
 from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
+from hf_prune.arguments import did_you_mean
 from hf_prune.card import amended, section
 from hf_prune.digest import column_digest
 from hf_prune.dynamics import TrainingDynamics
@@ -91,6 +92,8 @@ def push_to_hub(
     if not isinstance(dataset, Dataset | DatasetDict):
         raise ArgumentTypeError(f"`dataset`: wanted a Dataset or DatasetDict, got {type(dataset).__name__}")
     check_place(repo_id)
+    push = _push_dict if isinstance(dataset, DatasetDict) else _push_dataset
+    _check_options(push, config_name, options)
     parts = dataset if isinstance(dataset, DatasetDict) else {split or str(dataset.split or "train"): dataset}
     records = [
         _Record(_of_pushed(chosen, parts[name]), config_name, name, explain, id_column)
@@ -100,7 +103,6 @@ def push_to_hub(
     first = _commit(api, repo_id, records, revision, create_pr, private)
     if create_pr:
         place["revision"] = f"refs/pr/{first.pr_num}"
-    push = _push_dict if isinstance(dataset, DatasetDict) else _push_dataset
     where = {"split": next(iter(parts))} if isinstance(dataset, Dataset) else {}
     try:
         second = push(dataset, repo_id, config_name=config_name, private=private, **place, **where, **options)
@@ -192,6 +194,16 @@ def push_as_usual(dataset: Dataset | DatasetDict, *args: Any, **options: Any) ->
             "before"
         )
     return push(dataset, *args, **options)
+
+
+def _check_options(push: Callable[..., Any], config_name: str, options: Mapping[str, Any]) -> None:
+    """Refuse what datasets would refuse, before the record is pushed."""
+    known = list(inspect.signature(push).parameters)[2:]
+    if unknown := sorted(set(options).difference(known)):
+        hint = did_you_mean(unknown[0], [*known, "selection", "explain", "id_column"])
+        raise ArgumentTypeError(f"push_to_hub takes no {unknown[0]!r}.{hint}")
+    if config_name == "data":
+        raise ArgumentError("`config_name`: datasets keeps 'data' for itself; take another name")
 
 
 def _selections(

@@ -18,9 +18,12 @@ def folder_of(config: str, split: str) -> str:
     Raises:
         ArgumentError: a name that is no folder's.
     """
-    for argument, name in (("config", config), ("split", split)):
-        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name) or ".." in name:
-            raise ArgumentError(f"`{argument}`: wanted a name of letters, digits, '_', '-' and '.', got {name!r}")
+    for argument, name, marks in (("config", config, ".-"), ("split", split, ".")):
+        if not isinstance(name, str) or not re.fullmatch(rf"\w+([{marks}]\w+)*", name):
+            raise ArgumentError(
+                f"`{argument}`: wanted a name of letters, digits and '_', with {' or '.join(map(repr, marks))} "
+                f"between them, got {name!r}"
+            )
     return f"{FOLDER}/{config}/{split}"
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from io import BytesIO
@@ -349,6 +350,19 @@ def test_names_are_no_paths(hub, coreset, name):
         with pytest.raises((hf_prune.ArgumentError, ValueError)):
             hf_prune.push_to_hub(coreset, ID, config_name=name, token=WRITER)
     assert not hub.repos
+
+
+def test_what_datasets_would_refuse_is_refused_before_the_record_is_pushed(hub, ds, coreset):
+    for options, message in (
+        ({"max_shard_sise": 3}, "takes no 'max_shard_sise'. Did you mean 'max_shard_size'?"),
+        ({"config_name": "data"}, "`config_name`: datasets keeps 'data' for itself"),
+        ({"split": "a-b"}, "`split`: wanted a name of letters, digits and '_', with '.' between them, got 'a-b'"),
+    ):
+        with pytest.raises(hf_prune.HFPruneError, match=re.escape(message)):
+            coreset.push_to_hub(ID, token=WRITER, **options)
+    assert not hub.repos
+    coreset.push_to_hub(ID, "some-config", None, "a.b", token=WRITER)
+    assert len(pulled(ID, "some-config", "a.b")) == 18
 
 
 def test_places_that_cannot_hold_a_record(hub, coreset):
