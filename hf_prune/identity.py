@@ -14,8 +14,8 @@ from torch import nn
 
 from hf_prune.errors import ArgumentError
 
-PASSING = ("truncation", "padding")
-"""Entries of a tokenizer's file that its last call has left there."""
+PASSING = frozenset({"truncation", "padding", "name_or_path", "is_local"})
+"""Entries of a tokenizer's files that its last call has left there, or that say where it was loaded from."""
 
 
 def model_digest(model: nn.Module, without: Container[str] = ()) -> str:
@@ -41,7 +41,7 @@ def processor_digest(processor: Any) -> str:
         processor.save_pretrained(folder)
         for file in sorted(Path(folder).rglob("*")):
             content = file.read_bytes() if file.is_file() else b""
-            if file.name == "tokenizer.json":
+            if file.name in ("tokenizer.json", "tokenizer_config.json"):
                 saved = json.loads(content)
                 content = json.dumps({key: saved[key] for key in sorted(saved) if key not in PASSING}).encode()
             digest.update(f"{file.relative_to(folder)} {len(content)}".encode())

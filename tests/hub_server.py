@@ -1,7 +1,7 @@
 """A Hub on this machine's loopback: what the real clients need of it, in memory, and the faults that tests ask for.
 
-The protocol is that of huggingface_hub 2.4 with xet off. Repositories are datasets; a branch is a list of commits, and
-a commit all files of the repository.
+The protocol is that of huggingface_hub 2.4 with xet off. Repositories are datasets, or models to be read; a branch is
+a list of commits, and a commit all files of the repository.
 """
 
 import base64
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -78,6 +79,14 @@ class Hub:
     def titles(self, repo: str, revision: str = "main") -> list[str]:
         return [commit.title for commit in self.repos[repo].branches[revision]]
 
+    def put_model(self, name: str, folder: Path) -> None:
+        """A repository with the files of a checkpoint."""
+        repo = self.repos.setdefault(name, Repo())
+        files = {
+            path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+        }
+        self.commit(repo, "main", files)
+
     def commit(self, repo: Repo, branch: str, files: dict[str, bytes], title: str = "") -> Commit:
         self.commits += 1
         made = Commit(hashlib.sha1(f"{self.commits} {title}".encode()).hexdigest(), files, title)
@@ -122,16 +131,16 @@ class Handler(BaseHTTPRequestHandler):
     ROUTES = (
         ("POST", r"/api/repos/create", "create"),
         ("GET", r"/api/whoami-v2", "whoami"),
-        ("GET", r"/api/datasets/([^/]+/[^/]+)(?:/revision/([^/?]+))?", "info"),
-        ("POST", r"/api/datasets/([^/]+/[^/]+)/preupload/([^/?]+)", "preupload"),
+        ("GET", r"/api/(?:datasets|models)/([^/]+/[^/]+)(?:/revision/([^/?]+))?", "info"),
+        ("POST", r"/api/(?:datasets|models)/([^/]+/[^/]+)/preupload/([^/?]+)", "preupload"),
         ("POST", r"/datasets/([^/]+/[^/]+)\.git/info/lfs/objects/batch", "batch"),
         ("PUT", r"/blobs/([0-9a-f]+)", "put"),
         ("POST", r"/api/validate-yaml", "yaml"),
-        ("POST", r"/api/datasets/([^/]+/[^/]+)/commit/([^/?]+)", "commit"),
-        ("POST", r"/api/datasets/([^/]+/[^/]+)/branch/([^/?]+)", "branch"),
-        ("POST", r"/api/datasets/([^/]+/[^/]+)/paths-info/([^/?]+)", "paths"),
-        ("GET", r"/api/datasets/([^/]+/[^/]+)/tree/([^/?]+)(?:/([^?]*))?", "tree"),
-        ("GET", r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
+        ("POST", r"/api/(?:datasets|models)/([^/]+/[^/]+)/commit/([^/?]+)", "commit"),
+        ("POST", r"/api/(?:datasets|models)/([^/]+/[^/]+)/branch/([^/?]+)", "branch"),
+        ("POST", r"/api/(?:datasets|models)/([^/]+/[^/]+)/paths-info/([^/?]+)", "paths"),
+        ("GET", r"/api/(?:datasets|models)/([^/]+/[^/]+)/tree/([^/?]+)(?:/([^?]*))?", "tree"),
+        ("GET", r"/(?:datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
     )
 
     def log_message(self, *args: Any) -> None:

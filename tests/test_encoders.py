@@ -98,6 +98,19 @@ def test_sentence_transformers_with_other_parts_are_refused(embed, tmp_path):
         embed(folder, "text")
 
 
+def test_a_checkpoint_on_the_hub(hub, ds, embed, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    folder = tiny_encoders.sentence_bert(tmp_path / "bert", pooling="pooling_mode_cls_token")
+    hub.put_model("me/encoder", Path(folder))
+    hub.put_model("me/plain", Path(tiny_encoders.bert(tmp_path / "plain", seed=1)))
+    np.testing.assert_array_equal(embed("me/encoder", "text"), embed(folder, "text"))
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    sha, before = hub.repos["me/plain"].branches["main"][-1].sha, np.array(embed("me/plain", "text"))
+    hub.put_model("me/plain", Path(folder))
+    assert np.abs(embed("me/plain", "text") - before).max() > 0.1
+    np.testing.assert_array_equal(embed("me/plain", "text", revision=sha), before)
+
+
 def test_images_of_every_mode(ds, embed, tmp_path):
     import torch
     from transformers import AutoImageProcessor, AutoModel
