@@ -303,6 +303,24 @@ def test_a_first_push_that_is_cut_can_be_repeated(hub, coreset):
     pulled().verify(loaded()["train"])
 
 
+def test_what_others_commit_meanwhile_stays(hub, coreset):
+    coreset.push_to_hub(ID, token=WRITER)
+
+    def first_theirs(handler):
+        files = hub.files(ID) | {"theirs.txt": b"theirs", "README.md": b"---\ntags:\n- theirs\n---\n\nTheir words.\n"}
+        hub.commit(hub.repos[ID], "main", files, "Theirs")
+        handler.commit(ID, "main")
+
+    with hub.failing("commit", first_theirs):
+        coreset.selection.at(keep=5).push_to_hub(ID, token=WRITER)
+    assert hub.titles(ID)[-2:] == ["Theirs", "hf_prune: record of default/train"]
+    assert hub.files(ID)["theirs.txt"] == b"theirs"
+    card = hub.files(ID)["README.md"].decode()
+    assert "- theirs\n- hf_prune" in card
+    assert "Their words." in card
+    assert "5 of 60 rows" in card
+
+
 def test_others_commit_meanwhile(hub, coreset):
     with hub.failing("commit", answered(412), times=2):
         coreset.push_to_hub(ID, token=WRITER)

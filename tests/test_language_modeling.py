@@ -49,8 +49,9 @@ def test_with_classes(recipe, run, tmp_path, capsys):
     assert len(table.splitlines()) == 3 + len(recipe.METHODS)
 
 
-def test_without_classes(recipe, run):
+def test_without_classes(recipe, run, tmp_path):
     metrics = run("--seeds", "1")
+    assert "nan" not in (tmp_path / "out" / "table.md").read_text()
     assert f"{recipe.BALANCED}/0.5/perplexity" not in metrics
     assert metrics[f"{FULL}/1.0/perplexity"] == metrics[f"{FULL}/1.0/worst_class"]
 

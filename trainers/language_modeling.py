@@ -162,8 +162,9 @@ def table(found: dict[tuple[str, float], list[tuple[float, float]]], keeps: list
     """Markdown: a row for each method, a column for each size."""
 
     def cell(name: str, keep: float) -> str:
-        average, worst = (Spread.of([values[at] for values in found[name, keep]]) for at in (0, 1))
-        return f"{average.mean:.1f} ± {average.sd:.1f} ({worst.mean:.1f} ± {worst.sd:.1f})"
+        spreads = (Spread.of([values[at] for values in found[name, keep]]) for at in (0, 1))
+        average, worst = (f"{one.mean:.1f}" + ("" if np.isnan(one.sd) else f" ± {one.sd:.1f}") for one in spreads)
+        return f"{average} ({worst})"
 
     lines = [["method", *map("keep {:.0%}".format, keeps)], ["---"] * (1 + len(keeps))]
     lines.append([f"{FULL} ({rows:,})"] + [cell(FULL, 1.0)] * len(keeps))
