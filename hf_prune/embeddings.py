@@ -25,11 +25,12 @@ from torch.utils.data import DataLoader
 from hf_prune.arguments import one_of, true_or_false, whole_number
 from hf_prune.column_values import Values, check_values, column_kind, default_column
 from hf_prune.digest import column_digest
-from hf_prune.encoders import POOLINGS, Encoder, Options, encoder_of
+from hf_prune.encoders import Encoder, Options, encoder_of
 from hf_prune.errors import ArgumentError, ArgumentTypeError, HFPruneError
 from hf_prune.inputs import check_column
 from hf_prune.kernels.candidates import has_bfloat16_units
 from hf_prune.vector_file import VectorFile, finish_shard
+from hf_prune.vectors import POOLINGS
 
 BATCHES_IN_SHARD = 16
 """Batches that a kill may cost."""

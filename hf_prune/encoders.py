@@ -1,5 +1,6 @@
 """From what a user calls an encoder to a function from the values of rows to vectors."""
 
+import copy
 import os
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,13 +12,12 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-from hf_prune.capture import head_of
 from hf_prune.checkpoints import SentenceSettings, sentence_settings
 from hf_prune.column_values import Kind
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.identity import function_digest, model_digest, processor_digest
+from hf_prune.vectors import Vectors, device_of
 
-POOLINGS = ("mean", "first", "last")
 NO_LIMIT = 10**6
 """Tokenizers without a limit of their own give a number far above this one."""
 
@@ -94,11 +94,7 @@ def encoder_of(
         )
     label: Any = options.name or getattr(encoder, "__qualname__", type(encoder).__qualname__)
     identity = options.name or function_digest("encoder", encoder)
-    return Encoder(label, f"function {identity}", lambda rows, values: values, encoder)
-
-
-def device_of(model: nn.Module) -> torch.device:
-    return next((weight.device for weight in model.parameters()), torch.device("cpu"))
+    return Encoder(label, f"function {identity}", _unchanged, encoder)
 
 
 def _of_checkpoint(source: str, kind: Kind, options: Options, device: torch.device) -> Encoder:
@@ -115,8 +111,9 @@ def _of_checkpoint(source: str, kind: Kind, options: Options, device: torch.devi
             f"AutoModel: {error}\nWithout a network download it first where there is one, `hf download {source}`, "
             "or pass the folder of a checkpoint"
         ) from error
-    # Checkpoints often lack this one, which then is random; no vector depends on it.
-    random = {key for key in found["missing_keys"] if "pooler." in key}
+    # Checkpoints often lack this one, which then is random; no vector depends on it but those of CLIP and its like.
+    unused = "pooler." if not hasattr(model, f"get_{kind}_features") else "no such weight"
+    random = {key for key in found["missing_keys"] if unused in key}
     if lacking := sorted(set(found["missing_keys"]) - random):
         raise ArgumentError(
             f"`encoder`: {source!r} lacks {len(lacking)} weights of {type(model).__name__} ({lacking[0]}, ...), so "
@@ -148,7 +145,7 @@ def _of_model(model: nn.Module, processor: Any, kind: Kind | None, holds: str, o
     return Encoder(
         name=options.name or type(model).__name__,
         identity=identity,
-        prepare=lambda rows, values: _without_labels(processor(values)),
+        prepare=Collated(processor),
         encode=Vectors(model, None, settings),
         whole_rows=True,
         model=model,
@@ -165,7 +162,8 @@ def _transformers(
 ) -> Encoder:
     """A model with its tokenizer or image processor; `unused` weights don't decide the vectors."""
     if kind == "text":
-        if processor.pad_token is None:  # decoders' tokenizers; what is padded is masked
+        if processor.pad_token is None:  # as of decoders; what is padded is masked
+            processor = copy.deepcopy(processor)
             processor.pad_token = processor.eos_token
         prepare: Any = Texts(processor, _longest(model, processor, settings), options.truncate)
     else:
@@ -174,6 +172,26 @@ def _transformers(
     return Encoder(
         options.name or type(model).__name__, identity, prepare, Vectors(model, kind, settings), model=model
     )
+
+
+def _unchanged(rows: Sequence[int], values: list[Any]) -> list[Any]:
+    return values
+
+
+@dataclass(frozen=True)
+class Collated:
+    """Rows as the user's own batch, without labels."""
+
+    collate: Callable[[list[Any]], Any]
+
+    def __call__(self, rows: Sequence[int], values: list[Any]) -> Mapping[str, Any]:
+        batch = self.collate(values)
+        if not isinstance(batch, Mapping):
+            raise ArgumentTypeError(
+                "`processor`: wanted a function from rows to a mapping of the model's inputs, got "
+                f"{type(batch).__name__}"
+            )
+        return {name: value for name, value in batch.items() if name not in ("label", "labels")}
 
 
 @dataclass(frozen=True)
@@ -209,74 +227,6 @@ class Images:
         return found
 
 
-class Vectors:
-    """From a batch to one vector a row: what a CLIP-like model calls features, what enters the head, or the pooled
-    hidden states."""
-
-    def __init__(self, model: Any, kind: Kind | None, settings: SentenceSettings) -> None:
-        self._model, self._settings = model, settings
-        self._features = getattr(model, f"get_{kind}_features", None)
-        self._head = None if self._features else _head(model)
-        if self._features is None and self._head is None:
-            base = getattr(model, "base_model", model)
-            encodes_alone = getattr(getattr(base, "config", None), "is_encoder_decoder", False)
-            self._model = base.get_encoder() if encodes_alone else base
-
-    def __call__(self, batch: Mapping[str, Any]) -> torch.Tensor:
-        device = device_of(self._model)
-        batch = {name: value.to(device) for name, value in batch.items() if isinstance(value, torch.Tensor)}
-        if self._features is not None:
-            output = self._features(**batch)
-            hidden = output if isinstance(output, torch.Tensor) else output.pooler_output
-        elif self._head is not None:
-            hidden = self._into_head(batch)
-        else:
-            hidden = self._model(**batch).last_hidden_state
-        vectors = pooled(hidden.float(), batch.get("attention_mask"), self._settings.pooling)
-        return nn.functional.normalize(vectors, dim=1) if self._settings.normalize else vectors
-
-    def _into_head(self, batch: Mapping[str, Any]) -> torch.Tensor:
-        caught: list[torch.Tensor] = []
-        assert self._head is not None, "of a model with a head"
-        hook = self._head.register_forward_pre_hook(lambda module, args: caught.append(args[0]))
-        try:
-            self._model(**batch)
-        finally:
-            hook.remove()
-        return caught[-1]
-
-
-def pooled(hidden: torch.Tensor, mask: torch.Tensor | None, pooling: str) -> torch.Tensor:
-    """(batch, d) of (batch, tokens, d), (batch, d, height, width) or (batch, d).
-
-    Args:
-        mask: (batch, tokens), 0 where a token is padding; None where there is none.
-        pooling: "mean" over the tokens, or the "first" or "last" of them.
-    """
-    if hidden.ndim == 4:
-        return hidden.mean(dim=(2, 3))
-    if hidden.ndim == 2:
-        return hidden
-    if mask is None or mask.shape != hidden.shape[:2]:
-        mask = torch.ones(hidden.shape[:2], dtype=torch.int64, device=hidden.device)
-    if pooling == "mean":
-        return (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-    # Padding may stand at either end.
-    places = torch.arange(1, hidden.shape[1] + 1, device=hidden.device) * mask
-    at = places.argmax(1) if pooling == "last" else mask.argmax(1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), at]
-
-
-def _head(model: Any) -> nn.Module | None:
-    """The classification head of a trained model; base models have none."""
-    if getattr(model, "base_model", None) is model:
-        return None
-    try:
-        return head_of(model, True)
-    except ArgumentError:
-        return None
-
-
 def _longest(model: Any, tokenizer: Any, settings: SentenceSettings) -> int:
     """Tokens that the model takes."""
     config = getattr(model.config, "text_config", model.config)
@@ -291,11 +241,3 @@ def _longest(model: Any, tokenizer: Any, settings: SentenceSettings) -> int:
 def _channels(model: Any) -> int:
     config: Any = getattr(model.config, "vision_config", model.config)
     return int(getattr(config, "num_channels", 3))
-
-
-def _without_labels(batch: Any) -> Any:
-    if not isinstance(batch, Mapping):
-        raise ArgumentTypeError(
-            f"`processor`: wanted a function from rows to a mapping of the model's inputs, got {type(batch).__name__}"
-        )
-    return {name: value for name, value in batch.items() if name not in ("label", "labels")}

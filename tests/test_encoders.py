@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset, Features, Image, Value
 
 import hf_prune
-from hf_prune.encoders import pooled
+from hf_prune.vectors import pooled
 from tests import tiny_encoders
 
 N = 11
@@ -170,6 +170,8 @@ def test_decoders_and_encoder_decoders(ds, embed, tmp_path):
     tokenizer.save_pretrained(tmp_path / "gpt")
     expected = [states[-1] for states in hidden_states(tmp_path / "gpt", ds["text"])]
     np.testing.assert_allclose(embed(str(tmp_path / "gpt"), "text", pooling="last"), expected, atol=1e-6)
+    np.testing.assert_allclose(embed(gpt, "text", processor=tokenizer, pooling="last"), expected, atol=1e-6)
+    assert tokenizer.pad_token is None
     t5 = T5Model(T5Config(vocab_size=words, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)).eval()
     vectors = embed(t5, "text", processor=tiny_encoders.tokenizer())
     with torch.no_grad():
@@ -215,6 +217,12 @@ def test_a_checkpoint_that_lacks_weights_is_refused(embed, tmp_path):
     weights.pop("encoder.layer.1.output.dense.weight")
     save_file(weights, f"{folder}/model.safetensors", metadata={"format": "pt"})
     with pytest.raises(hf_prune.ArgumentError, match=r"lacks 1 weights of BertModel \(encoder.layer.1.output.dense"):
+        embed(folder, "text")
+    folder = tiny_encoders.clip(tmp_path / "clip")
+    weights = load_file(f"{folder}/model.safetensors")
+    weights["text_model.pooler.weight"] = weights.pop("text_projection.weight")
+    save_file(weights, f"{folder}/model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(hf_prune.ArgumentError, match=r"lacks 1 weights of CLIPModel \(text_projection.weight"):
         embed(folder, "text")
 
 
