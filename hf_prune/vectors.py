@@ -41,7 +41,7 @@ class Vectors:
             if hidden is None:
                 raise ArgumentTypeError(
                     f"`encoder`: {type(self._model).__name__} gives {type(output).__name__}, wanted a tensor or an "
-                    "output with last_hidden_state; pass a function from a list of values to (batch, d) numbers instead"
+                    "output with last_hidden_state; pass a function from a list of values to numbers instead"
                 )
         vectors = pooled(hidden.float(), batch.get("attention_mask"), self._settings.pooling)
         return nn.functional.normalize(vectors, dim=1) if self._settings.normalize else vectors
