@@ -84,6 +84,8 @@ def fit(
         warmup_steps=0.1,
         seed=seed,
         remove_unused_columns=False,
+        # Said, because several processes without accelerators else know nothing of each other.
+        use_cpu=not torch.accelerator.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
         # One bar over all trainings says more than several lines for each of them.
         disable_tqdm=True,
