@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast
 from datasets import ClassLabel, Dataset, DatasetDict, load_dataset, load_from_disk
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
@@ -96,6 +97,9 @@ def fit(
     trainer = Trainer(new_model(), settings, train_dataset=rows, data_collator=collate, callbacks=list(callbacks))
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    # Each process has seen other rows at the last step: batch normalisation's statistics differ until the next one.
+    for buffer in trainer.model.buffers():
+        broadcast(buffer)
     return trainer
 
 

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
+from PIL.Image import fromarray
 
 import hf_prune
 from hf_prune.comparison import FULL
@@ -92,13 +93,21 @@ def test_two_processes_prune_by_the_same_run(tmp_path):
     words = [rng.choice(tiny_encoders.WORDS[25 * kind : 25 * kind + 3], 5) for kind in kinds]
     rows = {"text": [" ".join(some) for some in words], "label": [("ham", "spam")[kind] for kind in kinds]}
     Dataset.from_dict(rows).to_csv(tmp_path / "data.csv")
-    source = ["--dataset", str(tmp_path / "data.csv"), "--label_column", "label", "--keep", "0.5", "--seeds", "1"]
-    classifier = ["--encoder", tiny_encoders.bert(tmp_path / "encoder"), "--learning_rate", "0.01"]
+    images = (rng.integers(0, 60, (96, 8, 8)) + 180 * kinds[:, None, None]).astype(np.uint8)
+    features = Features({"image": Image(), "label": ClassLabel(names=["dark", "light"])})
+    pictures = Dataset.from_dict({"image": list(map(fromarray, images)), "label": kinds}, features=features)
+    pictures.save_to_disk(tmp_path / "pictures")
+    encoder = tiny_encoders.bert(tmp_path / "encoder")
     runs = {
-        "text_classification": [*classifier, "--max_steps", "40", "--batch_size", "8"],
-        "language_modeling": ["--width", "16", "--layers", "1", "--max_steps", "12", "--batch_size", "8"],
+        "text_classification": ["data.csv", "--encoder", encoder, "--max_steps", "40", "--learning_rate", "0.01"],
+        "language_modeling": ["data.csv", "--width", "16", "--layers", "1", "--max_steps", "12"],
+        "image_classification": ["pictures", "--image_size", "8", "--max_steps", "12", "--embed"],
     }
-    jobs = [json.dumps([name, [*source, *more, "--output_dir", str(tmp_path / name)]]) for name, more in runs.items()]
+    common = ["--label_column", "label", "--keep", "0.5", "--seeds", "1", "--batch_size", "8"]
+    jobs = [
+        json.dumps([name, ["--dataset", str(tmp_path / data), *more, *common, "--output_dir", str(tmp_path / name)]])
+        for name, (data, *more) in runs.items()
+    ]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROCESS.parents[1])}
     log = tmp_path / "log"
