@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 from datasets.table import embed_array_storage
+from datasets.utils import tqdm
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -45,16 +46,18 @@ def column_digest(dataset: "Dataset", column: str) -> str:
         holds_bytes = "binary" in str(dataset.features.arrow_schema.field(column).type)
         node: _Node | None = None
         start, size = 0, FILES_AT_A_TIME
-        while start < len(dataset):
-            part = slice(start, start + size)
-            array = _plain(stored[part] if rows is None else stored.take(rows[part]))
-            start += size
-            if holds_bytes:
-                array = embed_array_storage(array, dataset.features[column], remote_files=False)
-            else:
-                size = max(1, round(size * BYTES_AT_A_TIME / max(1, array.nbytes)))
-            node = node or _node_for(_plain(array).type)
-            node.update(array)
+        with tqdm(total=len(dataset), desc=f"Digest of {column!r}", unit="row", delay=2, leave=False) as progress:
+            while start < len(dataset):
+                part = slice(start, start + size)
+                array = _plain(stored[part] if rows is None else stored.take(rows[part]))
+                start += size
+                progress.update(len(array))
+                if holds_bytes:
+                    array = embed_array_storage(array, dataset.features[column], remote_files=False)
+                else:
+                    size = max(1, round(size * BYTES_AT_A_TIME / max(1, array.nbytes)))
+                node = node or _node_for(_plain(array).type)
+                node.update(array)
         whole = hashlib.blake2b(f"rows {len(dataset)} ".encode(), digest_size=16)
         whole.update(node.finish() if node else b"")
         known[column] = whole.hexdigest()

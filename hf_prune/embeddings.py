@@ -63,8 +63,8 @@ def embed(
     Args:
         dataset: the n rows.
         encoder: a checkpoint for transformers, text or images, by Hub id or folder, which is downloaded if it must
-            be; a model, whose vectors are what enters its classification head, or else pooled; or a function from a
-            list of the column's values to (batch, d) numbers.
+            be; a model, whose vectors are what enters its classification head, or else its hidden states or output,
+            pooled; or a function from a list of the column's values to (batch, d) numbers.
         column: of texts or images; by default the only such one, else `text` or `image`. A function may take other
             columns.
         processor: for a model its tokenizer or image processor; or the function that makes its batches of rows, such

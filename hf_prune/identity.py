@@ -1,6 +1,7 @@
 """What tells one encoder from another, so that its vectors are not taken for the other's: digests of all it is."""
 
 import hashlib
+import inspect
 import json
 import pickle
 import tempfile
@@ -14,13 +15,22 @@ from torch import nn
 
 from hf_prune.errors import ArgumentError
 
+LIBRARIES = ("torch.", "transformers.")
+"""What the code of these does goes with their version and not with the encoder."""
+
 PASSING = frozenset({"truncation", "padding", "name_or_path", "is_local"})
 """Entries of a tokenizer's files that its last call has left there, or that say where it was loaded from."""
 
 
 def model_digest(model: nn.Module, without: Container[str] = ()) -> str:
-    """Of the class, the settings and every weight but those named, wherever the model came from."""
-    digest = hashlib.blake2b(f"{type(model).__module__}.{type(model).__qualname__}".encode(), digest_size=16)
+    """Of the classes, the settings and every weight but those named, wherever the model came from."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, cls in sorted(
+        {f"{type(part).__module__}.{type(part).__qualname__}": type(part) for part in model.modules()}.items()
+    ):
+        digest.update(name.encode())
+        if not name.startswith(LIBRARIES):
+            digest.update(_source(cls).encode())
     config: Any = getattr(model, "config", None)
     if hasattr(config, "to_dict"):
         settings = {name: value for name, value in config.to_dict().items() if not name.startswith("_")}
@@ -32,6 +42,14 @@ def model_digest(model: nn.Module, without: Container[str] = ()) -> str:
             # As bytes, because numpy has no bfloat16.
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _source(cls: type) -> str:
+    """The code of a class, as far as it can be read."""
+    try:
+        return inspect.getsource(cls)
+    except (OSError, TypeError):  # typed into an interpreter
+        return ""
 
 
 def processor_digest(processor: Any) -> str:

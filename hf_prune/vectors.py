@@ -9,7 +9,7 @@ from torch import nn
 from hf_prune.capture import head_of
 from hf_prune.checkpoints import SentenceSettings
 from hf_prune.column_values import Kind
-from hf_prune.errors import ArgumentError
+from hf_prune.errors import ArgumentError, ArgumentTypeError
 
 POOLINGS = ("mean", "first", "last")
 
@@ -36,7 +36,13 @@ class Vectors:
         elif self._head is not None:
             hidden = self._into_head(batch)
         else:
-            hidden = self._model(**batch).last_hidden_state
+            output = self._model(**batch)
+            hidden = output if isinstance(output, torch.Tensor) else getattr(output, "last_hidden_state", None)
+            if hidden is None:
+                raise ArgumentTypeError(
+                    f"`encoder`: {type(self._model).__name__} gives {type(output).__name__}, wanted a tensor or an "
+                    "output with last_hidden_state; pass a function from a list of values to (batch, d) numbers instead"
+                )
         vectors = pooled(hidden.float(), batch.get("attention_mask"), self._settings.pooling)
         return nn.functional.normalize(vectors, dim=1) if self._settings.normalize else vectors
 

@@ -152,12 +152,19 @@ def test_other_types():
 
 def test_the_format_is_the_one_that_records_hold():
     """A change here makes every selection that was saved before refuse its source."""
-    columns = [[3, 1, 2], ["a", "", "äö"], [[1.5], [], [2.0, 3.0]], [{"a": 1}, {"a": None}, {"a": 3}]]
+    columns = [
+        [3, 1, 2],
+        ["a", "", "äö"],
+        [[1.5], [], [2.0, 3.0]],
+        [{"a": 1}, {"a": None}, {"a": 3}],
+        [[1, 2], [3, 4]],
+    ]
     assert [digest(values) for values in columns] == [
         "a943ef5e6c09082dbdd81e80e0367972",
         "3f6abaa32497015b319271372bffe289",
         "587aaab08cd36e598a9fa6d2964241aa",
         "b81596e2cd32ca87caab02b34902447d",
+        "b3e7bde5b612214d84c8239ad3f7a493",
     ]
 
 

@@ -1,6 +1,9 @@
 """Encoders of every kind against the same model called by hand."""
 
+import importlib.util
 import json
+import linecache
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +125,7 @@ def test_images_of_every_mode(ds, embed, tmp_path):
         expected = model(**pixels).last_hidden_state.mean(1)
     np.testing.assert_allclose(embed(folder, "image"), expected, atol=1e-6)
     assert len(list((tmp_path / "cache").iterdir())) == 1
+    torch.manual_seed(1)
     embed(folder, "image")  # its pooler is another at every loading, which decides no vector
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
@@ -191,11 +195,37 @@ def test_a_trained_model_gives_what_enters_its_head(text_task, tmp_path):
             model(input_ids=torch.tensor([rows[row]["input_ids"]]))
         hook.remove()
     columns = rows.remove_columns("note")
+    model.train()  # with dropout
     options = {"cache_dir": tmp_path, "precision": "float32", "batch_size": 8}
     vectors = hf_prune.embed(columns, model, processor=trainer.data_collator, **options)
     np.testing.assert_allclose(vectors, torch.cat(caught), atol=1e-6)
     from_texts = hf_prune.embed(rows, model, column="note", processor=text_task.tokenizer, **options)
     np.testing.assert_allclose(from_texts, torch.cat(caught), atol=1e-6)
+
+
+def test_any_torch_module(ds, embed, tmp_path, monkeypatch):
+    import torch
+
+    code = "import torch\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return x"
+
+    def net(code):
+        (tmp_path / "own.py").write_text(code)
+        linecache.clearcache()
+        spec = importlib.util.spec_from_file_location("own", tmp_path / "own.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "own", module)
+        exec(compile(code, tmp_path / "own.py", "exec"), module.__dict__)
+        return module.Net()
+
+    def rows(batch):
+        return {"x": torch.tensor([[float(len(row["text"])), 1.0] for row in batch]), "labels": None}
+
+    first = embed(net(code), None, processor=rows)
+    assert first[:, 0].tolist() == [len(text) for text in ds["text"]]
+    doubled = embed(net(code + " * 2"), None, processor=rows)  # other code, and no weight to tell them apart
+    np.testing.assert_array_equal(doubled, 2 * first)
+    with pytest.raises(TypeError, match="Net gives dict, wanted a tensor or an output with last_hidden_state"):
+        embed(net(code.replace("return x", "return {'x': x}")), None, processor=rows)
 
 
 def test_a_tokens_head_is_pooled(ds, embed):
