@@ -94,11 +94,12 @@ def fit(
         save_strategy="no",
         report_to="none",
     )
-    trainer = Trainer(new_model(), settings, train_dataset=rows, data_collator=collate, callbacks=list(callbacks))
+    model = new_model()
+    trainer = Trainer(model, settings, train_dataset=rows, data_collator=collate, callbacks=list(callbacks))
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     # Each process has seen other rows at the last step: batch normalisation's statistics differ until the next one.
-    for buffer in trainer.model.buffers():
+    for buffer in model.buffers():
         broadcast(buffer)
     return trainer
 
