@@ -24,7 +24,7 @@ GARMENTS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt"
 
 
 def movie_snippets(cache: Path = EXAMPLES) -> Dataset:
-    """10,605 sentences of film reviews, and how some 15 people rated the sentiment of each from -4 to 4.
+    """10,605 sentences of film reviews, and how 15 to 29 people rated the sentiment of each from -4 to 4.
 
     Columns: `text`; `label`, negative or positive, which is whether the mean rating is above 0; `sentiment`, that
     mean; `ratings`, the list of ratings: what people disagree on is truly ambiguous.
@@ -141,19 +141,20 @@ def _fashion_files(cache: Path) -> Path:
     if INSTALLED_FASHION.is_dir():
         return INSTALLED_FASHION
     unpacked = cache / "fashion-mnist"
-    found = unpacked / INSTALLED_FASHION.relative_to("/")
-    if not found.is_dir():
+    if not unpacked.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
+        partly = cache / "fashion-mnist.part"
         try:
             subprocess.run(["apt-get", "-qq", "download", "dataset-fashion-mnist"], cwd=cache, check=True)
             package = next(cache.glob("dataset-fashion-mnist_*.deb"))
-            subprocess.run(["dpkg", "-x", str(package), str(unpacked)], check=True)
+            subprocess.run(["dpkg", "-x", str(package), str(partly)], check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise MissingExtraError(
                 f"Fashion-MNIST is neither in {INSTALLED_FASHION} nor to be had by apt-get: "
                 "apt-get update && apt-get install dataset-fashion-mnist"
             ) from error
-    return found
+        partly.rename(unpacked)
+    return unpacked / INSTALLED_FASHION.relative_to("/")
 
 
 def _idx(file: Path) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast
 from datasets import ClassLabel, Dataset, DatasetDict, load_dataset, load_from_disk
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
@@ -84,6 +85,8 @@ def fit(
         warmup_steps=0.1,
         seed=seed,
         remove_unused_columns=False,
+        # Said, because several processes without accelerators else know nothing of each other.
+        use_cpu=not torch.accelerator.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
         # One bar over all trainings says more than several lines for each of them.
         disable_tqdm=True,
@@ -91,9 +94,13 @@ def fit(
         save_strategy="no",
         report_to="none",
     )
-    trainer = Trainer(new_model(), settings, train_dataset=rows, data_collator=collate, callbacks=list(callbacks))
+    model = new_model()
+    trainer = Trainer(model, settings, train_dataset=rows, data_collator=collate, callbacks=list(callbacks))
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    # Each process has seen other rows at the last step: batch normalisation's statistics differ until the next one.
+    for buffer in model.buffers():
+        broadcast(buffer)
     return trainer
 
 

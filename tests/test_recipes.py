@@ -1,15 +1,24 @@
 """What the recipes share."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
+from PIL.Image import fromarray
 
 import hf_prune
+from hf_prune.comparison import FULL
 from hf_prune.recipes import fit, in_all_processes, read_data, three_parts
+from tests import tiny_encoders
 
+PROCESS = Path(__file__).with_name("recipe_process.py")
 COLUMNS = {"body": "text", "kind": "label"}
 
 
@@ -77,3 +86,44 @@ def test_dynamics_travel_as_a_file(text_task, tmp_path):
     text_task.trainer(callbacks=[recorder]).train()
     file = in_all_processes(recorder, tmp_path / "run" / "dynamics.safetensors")
     assert len(text_task.dataset.prune("el2n", keep=5, dynamics=file)) == 5
+
+
+def test_two_processes_prune_by_the_same_run(tmp_path):
+    """Under torchrun, because `accelerate launch --cpu` starts a single process."""
+    rng, kinds = np.random.default_rng(0), np.arange(96) % 2
+    words = [rng.choice(tiny_encoders.WORDS[25 * kind : 25 * kind + 3], 5) for kind in kinds]
+    rows = {"text": [" ".join(some) for some in words], "label": [("ham", "spam")[kind] for kind in kinds]}
+    Dataset.from_dict(rows).to_csv(tmp_path / "data.csv")
+    images = (rng.integers(0, 60, (96, 8, 8)) + 180 * kinds[:, None, None]).astype(np.uint8)
+    features = Features({"image": Image(), "label": ClassLabel(names=["dark", "light"])})
+    pictures = Dataset.from_dict({"image": list(map(fromarray, images)), "label": kinds}, features=features)
+    pictures.save_to_disk(tmp_path / "pictures")
+    encoder = tiny_encoders.bert(tmp_path / "encoder")
+    runs = {
+        "text_classification": ["data.csv", "--encoder", encoder, "--max_steps", "40", "--learning_rate", "0.01"],
+        "language_modeling": ["data.csv", "--width", "16", "--layers", "1", "--max_steps", "12"],
+        "image_classification": ["pictures", "--image_size", "8", "--max_steps", "12", "--embed"],
+    }
+    common = ["--label_column", "label", "--keep", "0.5", "--seeds", "1", "--batch_size", "8"]
+    jobs = [
+        json.dumps([name, ["--dataset", str(tmp_path / data), *more, *common, "--output_dir", str(tmp_path / name)]])
+        for name, (data, *more) in runs.items()
+    ]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROCESS.parents[1])}
+    log = tmp_path / "log"
+    with log.open("w") as output:  # no pipe, which a worker that outlives its parent would hold open
+        command = [*launch, str(PROCESS), str(tmp_path), *jobs]
+        run = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+        try:
+            assert run.wait(timeout=150) == 0, log.read_text()[-3000:]
+        except subprocess.TimeoutExpired:  # gloo may not end; what the recipes didn't write is missed below
+            os.killpg(run.pid, signal.SIGKILL)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert first == second
+    assert {found["processes"] for found in first.values()} == {2}
+    assert first["text_classification"]["metrics"][f"{FULL}/1.0/accuracy"] > 0.9
+    assert log.read_text().count("| method |") == len(runs)
+    for name in runs:  # 48 rows; the first epoch was seen by both processes together
+        dynamics = hf_prune.TrainingDynamics.load(tmp_path / name / "dynamics-0.safetensors")
+        assert np.isfinite(dynamics["loss"][0]).sum() == 48

@@ -1,11 +1,5 @@
 """The recipe trainers/text_classification.py, on tiny data."""
 
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value, load_from_disk
@@ -13,8 +7,6 @@ from datasets import ClassLabel, Dataset, Features, List, Value, load_from_disk
 import hf_prune
 from hf_prune.comparison import FULL, Comparison
 from tests import tiny_encoders
-
-RECIPE = Path(__file__).parent.parent / "trainers" / "text_classification.py"
 
 
 @pytest.fixture(scope="module")
@@ -59,25 +51,6 @@ def test_metrics_and_what_is_left(recipe, finished):
     assert selection.steps[0].signals["embeddings"]["shape"] == [48, 16]
     assert len(hf_prune.TrainingDynamics.load(folder / "dynamics-1.safetensors")) == 48
     assert load_from_disk(folder / "coreset").column_names == ["text", "label"]
-
-
-def test_two_processes_prune_by_the_same_run(argv, tmp_path):
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    options = ["--output_dir", str(tmp_path / "out"), "--keep", "0.5", "--seeds", "1"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(RECIPE.parents[1])}
-    command = [*launch, "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    command += ["--num_cpu_threads_per_process", "1", str(RECIPE), *argv, *options]
-    log = tmp_path / "log"
-    with log.open("w") as output:  # no pipe, which a process that outlives its parent would hold open
-        run = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
-        try:
-            assert run.wait(timeout=150) == 0, log.read_text()[-3000:]
-        except subprocess.TimeoutExpired:  # gloo may not end; what the recipe didn't write is missed below
-            os.killpg(run.pid, signal.SIGKILL)
-    assert log.read_text().count("| method |") == 1
-    comparison = Comparison.load(tmp_path / "out" / "comparison.json")
-    assert comparison.accuracy(FULL).mean > 0.9
-    assert {result.kept for result in comparison.results} == {48, 24}
 
 
 def test_disagreement_by_hand(recipe, tmp_path):

