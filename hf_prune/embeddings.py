@@ -115,6 +115,11 @@ def embed(
         check_values(dataset, column, kind)
     content = [(one if chosen.whole_rows else "", column_digest(dataset, one)) for one in columns]
     key = _key(chosen, precision, batch_size, BATCHES_IN_SHARD, content)
+    if len(set(gather_object([key]))) > 1:
+        raise ArgumentError(
+            "`dataset`, `encoder`: not the same in all processes, as after training with batch statistics that each "
+            "keeps for itself; save the model in one, and pass its folder in all"
+        )
     file = VectorFile(_root(cache_dir) / key)
     about = {"encoder": chosen.name, "columns": columns, "precision": precision}
     about["versions"] = {library: version(library) for library in ("torch", "transformers")}

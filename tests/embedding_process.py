@@ -43,6 +43,10 @@ def main(checkpoint, cache, kill_after):
             hf_prune.embed(too_long, checkpoint, cache_dir=cache, batch_size=BATCH)
         except hf_prune.ArgumentError as error:
             print(f"refused: {error}\n", end="", flush=True)
+        try:
+            hf_prune.embed(a_dataset().select(range(int(os.environ["RANK"]), 9)), checkpoint, cache_dir=cache)
+        except hf_prune.ArgumentError as error:
+            print(f"apart: {error}\n", end="", flush=True)
 
 
 if __name__ == "__main__":

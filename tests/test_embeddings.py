@@ -235,6 +235,7 @@ def test_two_processes_make_the_file_of_one_and_an_error_of_one_ends_both(bert, 
     ended = run(bert, cache, processes=2)
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert re.findall(r"refused: .*row (\d+) has 22 tokens", ended.stdout) == ["0", "0"]
+    assert ended.stdout.count("apart: `dataset`, `encoder`: not the same in all processes") == 2
     computed = sorted(int(found) for found in re.findall(r"computed (\d+) of", ended.stdout))
     assert sum(computed) == N + 1
     assert computed[0] >= BATCHES_IN_SHARD * BATCH

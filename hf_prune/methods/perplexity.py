@@ -15,13 +15,15 @@ class Perplexity(DynamicsScore):
     """Keeps the texts whose perplexity lies in the middle: neither boilerplate nor noise.
 
     Score: exp of the mean loss of a row's tokens over `epochs`, (n,) >= 1, higher = harder. Needs dynamics of a causal
-    or sequence-to-sequence language model.
+    or sequence-to-sequence language model. Losses of training passes fall while rows are read; in runs of few epochs
+    record with PruningTrainerCallback(clean_eval=True), or rows are ranked by when they were read.
 
     Cost: O(epochs * n).
 
     Reference: Marion et al., *When Less is More: Investigating Data Pruning for Pretraining LLMs at Scale* (2023),
-    arXiv 2309.04564, where the middle of a large model's perplexity is best. *Deviations*: the perplexity is that of
-    the run on the data to prune, which has seen each row, not of a reference model that was trained beforehand.
+    arXiv 2309.04564, which compares the rows of lowest, middle and highest perplexity with those that EL2N and
+    memorization choose. *Deviations*: the perplexity is that of the run on the data to prune, which has seen each row,
+    not of a reference model that was trained beforehand.
 
     >>> import hf_prune, numpy as np
     >>> losses = np.zeros((5, 1, 4), dtype=np.float32)
