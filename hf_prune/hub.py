@@ -19,9 +19,9 @@ from hf_prune.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingExtraError
 from hf_prune.hub_files import check_place, download, folder_of, make_repo
 from hf_prune.provenance import RECIPE
-from hf_prune.records import JSON, PARQUET, read_record, write_record
+from hf_prune.records import JSON, PARQUET, write_record
 from hf_prune.selection import Selection, live_selection
-from hf_prune.selection_record import from_record, to_record
+from hf_prune.selection_record import to_record
 
 logger = logging.getLogger(__name__)
 
@@ -136,12 +136,14 @@ def push_selection(
 
 def pull_selection(
     repo_id: str, config: str, split: str, revision: str | None, token: str | bool | None
-) -> dict[str, Any]:
-    """The arguments of the Selection that is on record; see Selection.from_hub."""
+) -> Selection:
+    """See Selection.from_hub."""
     folder = folder_of(config, split)
     files = download(repo_id, [f"{folder}/{JSON}", f"{folder}/{PARQUET}"], revision, token)
-    header, table = read_record(files[0].parent)
-    return from_record(header, table)
+    try:
+        return Selection.load(files[0].parent)
+    except ArgumentError as error:
+        raise ArgumentError(f"`repo_id`: the record in {repo_id!r} can't be used; {error}") from error
 
 
 def push_dynamics(

@@ -264,7 +264,7 @@ class Selection:
         revision: str | None = None,
         *,
         token: str | bool | None = None,
-    ) -> Self:
+    ) -> "Selection":
         """Read the record that was pushed, alone or with a dataset; nothing in it is executed.
 
         Raises:
@@ -272,7 +272,7 @@ class Selection:
         """
         from hf_prune.hub import pull_selection
 
-        return cls(**pull_selection(repo_id, config, split, revision, token))
+        return pull_selection(repo_id, config, split, revision, token)
 
 
 def live_selection(dataset: Dataset) -> Selection | None:

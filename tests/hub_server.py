@@ -60,6 +60,7 @@ class Hub:
         self.server.daemon_threads = True
         self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.lock = threading.RLock()
+        self.commits = 0  # never starts again: the clients remember what a commit holds
         self.clear()
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -68,7 +69,6 @@ class Hub:
         self.blobs: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
-        self.commits = 0
 
     def files(self, repo: str, revision: str = "main") -> dict[str, bytes]:
         """What a revision of a repository holds."""

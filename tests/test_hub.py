@@ -359,6 +359,26 @@ def test_what_is_not_there(hub, coreset):
         pulled(ID, split="test")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda header: header.pop("steps"), "'steps'"),
+        (lambda header: header.update(kept=4), "18 kept rows in the table, 4 in the header"),
+        (lambda header: header.update(rows=10**12), "60 rows in selection.parquet, 1000000000000 in"),
+        (lambda header: header.update(format="pickle"), "not of the format"),
+        (lambda header: header["steps"][0]["details"].update(recalls=3), "damaged"),
+    ],
+)
+def test_hostile_records_are_refused(hub, coreset, change, message):
+    coreset.push_to_hub(ID, token=WRITER)
+    files = hub.files(ID)
+    header = json.loads(files[f"{RECORD}/selection.json"])
+    change(header)
+    hub.commit(hub.repos[ID], "main", files | {f"{RECORD}/selection.json": json.dumps(header).encode()})
+    with pytest.raises(hf_prune.ArgumentError, match=f"`repo_id`: the record in 'me/coreset' can't be.*{message}"):
+        pulled()
+
+
 @pytest.mark.parametrize("name", ["../../etc", "a/b", "", "..", ".hidden", "a\\b", "a b", None, "x\n"])
 def test_names_are_no_paths(hub, coreset, name):
     for argument in ("config", "split"):
