@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import DatasetCard
 
 from hf_prune.config import registered
+from hf_prune.groups import shortened
 
 if TYPE_CHECKING:
     from hf_prune.selection import Selection
@@ -17,6 +18,13 @@ TAG = "hf_prune"
 TITLE = "## How the rows were selected"
 LONGEST_TABLE = 50
 """Groups that the card lists."""
+
+LONGEST_NAME = 100
+"""Characters that it shows of a group's name."""
+
+UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+"""Characters that show nothing, among them those that turn the direction of what follows; not the joiners that some
+scripts need."""
 
 
 def section(selection: "Selection", repo_id: str, config: str, split: str, picture: bool) -> str:
@@ -53,6 +61,7 @@ def amended(card: str, text: str, config: str, split: str) -> str:
         return f"---\ntags:\n- {TAG}\n---\n\n{card.lstrip()}"
     found = DatasetCard(card, ignore_metadata_errors=True)
     tags = found.data.get("tags") or []
+    tags = [tags] if isinstance(tags, str) else tags
     if TAG in tags:
         return card
     found.data["tags"] = [*tags, TAG]
@@ -61,7 +70,7 @@ def amended(card: str, text: str, config: str, split: str) -> str:
 
 def plain(value: Any) -> str:
     """Any text as one line of Markdown that shows it as it is: no HTML, links, tables or code come of it."""
-    line = " ".join(str(value).split())
+    line = " ".join(UNSEEN.sub("", str(value)).split())
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$:@])", r"\\\1", html.escape(line, quote=False))
 
 
@@ -73,7 +82,8 @@ def _groups(selection: "Selection") -> list[str]:
     lines = ["| group | rows | kept | share |" + (" recall before |" if recalls else "")]
     lines.append("| --- | --- | --- | --- |" + (" --- |" if recalls else ""))
     for row in table[:LONGEST_TABLE]:
-        line = f"| {plain(row['group'])} | {row['size']:,} | {row['kept']:,} | {row['density']:.1%} |"
+        name = plain(shortened(row["group"], LONGEST_NAME))
+        line = f"| {name} | {row['size']:,} | {row['kept']:,} | {row['density']:.1%} |"
         lines.append(line + (f" {row['recall']:.3f} |" if recalls else ""))
     if len(table) > LONGEST_TABLE:
         lines.append(f"\n{len(table) - LONGEST_TABLE:,} more groups are in the record.")

@@ -54,6 +54,16 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
+def shortened(name: str, most: int) -> str:
+    """A name on one line, cut after `most` characters.
+
+    >>> shortened("two\\nlines", 5)
+    'two l…'
+    """
+    line = " ".join(name.split())
+    return line if len(line) <= most else f"{line[:most]}…"
+
+
 def crossed(parts: Mapping[str, Groups]) -> Groups:
     """One group for each combination of the parts' groups, those of the last part next to each other.
 

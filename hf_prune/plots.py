@@ -6,6 +6,7 @@ import numpy as np
 
 from hf_prune.comparison import FULL, Comparison, Spread, size_text
 from hf_prune.errors import ArgumentError, MissingExtraError
+from hf_prune.groups import shortened
 from hf_prune.methods.random_ import keyed_hash
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ MARKERS = "osD^vP"
 
 NAMED_GROUPS = 30
 """Up to so many groups have their names on the axis."""
+
+LONGEST_NAME = 30
+"""Characters of a group's name there."""
 
 DRAWN_POINTS = 20_000
 """Points of a data map beyond which a sample is drawn."""
@@ -62,7 +66,8 @@ def plot_selection(selection: "Selection") -> "Figure":
         share.plot(places, values, color=COLOURS[3], marker="o", linestyle="none", label="recall before")
     share.set(ylabel="%", ylim=(0, 105))
     if len(table) <= NAMED_GROUPS:
-        share.set_xticks(places, [row["group"] for row in table], rotation=45, ha="right")
+        names = [shortened(row["group"], LONGEST_NAME) for row in table]
+        share.set_xticks(places, names, rotation=45, ha="right", parse_math=False)  # names may hold dollar signs
     else:
         share.set_xticks([])
         share.set_xlabel(f"{len(table):,} groups")

@@ -2,6 +2,7 @@
 
 import pytest
 from datasets import Dataset
+from huggingface_hub import DatasetCard
 
 import hf_prune
 from hf_prune.card import amended, plain, section
@@ -66,6 +67,20 @@ def test_sections_live_beside_each_other_and_the_owners_words():
 def test_a_broken_marker_is_left_alone():
     card = "<!-- hf_prune default/train: begin -->\nmine, without an end\n"
     assert "mine, without an end" in amended(card, "new", "default", "train")
+
+
+@pytest.mark.parametrize(
+    ("tags", "kept"), [("tags: birds", ["birds"]), ("tags: [a, b]", ["a", "b"]), ("tags:", []), ("license: mit", [])]
+)
+def test_tags_of_the_owner_stay(tags, kept):
+    card = amended(f"---\n{tags}\n---\n\n# Mine\n", "one", "default", "train")
+    assert DatasetCard(card).data["tags"] == [*kept, "hf_prune"]
+
+
+def test_what_shows_nothing_is_left_out():
+    assert plain("a\x00b\u202ec\u2066d\ufeff\x1b") == "abcd"
+    persian = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+    assert plain(persian) == persian
 
 
 @pytest.mark.parametrize("evil", EVIL)

@@ -109,6 +109,15 @@ def test_many_groups_have_no_names_and_none_are_an_error():
         plot_selection(dataset.prune("random", keep=0.5).selection)
 
 
+def test_names_of_groups_are_text_and_not_long(tmp_path):
+    names = ["$\\frac{$", "two\nlines", "a" * 300]
+    dataset = Dataset.from_dict({"label": names * 10})
+    figure = plot_selection(dataset.prune("random", keep=15, quotas="equal").selection)
+    figure.savefig(tmp_path / "selection.png")
+    shown = [tick.get_text() for tick in figure.axes[1].get_xticklabels()]
+    assert shown == ["$\\frac{$", "a" * 30 + "…", "two lines"]
+
+
 def on_the_map(figure):
     """The points (n, 2) of a data map and what their colours say (n,)."""
     (points,) = figure.axes[0].collections
