@@ -7,10 +7,8 @@ from typing import Any
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
 from hf_prune.dataset import prune
-from hf_prune.hub import push_as_usual
+from hf_prune.hub import ADDED, push_as_usual
 from hf_prune.selection import Selection, selection_of
-
-_MARK = "_added_by_hf_prune"
 
 
 def attach_methods() -> None:
@@ -26,7 +24,7 @@ def attach_methods() -> None:
             stacklevel=2,
         )
     for cls in (Dataset, DatasetDict):
-        if not hasattr(cls.push_to_hub, _MARK):
+        if not hasattr(cls.push_to_hub, ADDED):
             cls.push_to_hub = _with_record(cls.push_to_hub)
 
 
@@ -43,7 +41,7 @@ def _with_record(push: Any) -> Any:
     def push_to_hub(self: Any, *args: Any, **options: Any) -> Any:
         return push_as_usual(self, *args, **options)
 
-    setattr(push_to_hub, _MARK, True)
+    setattr(push_to_hub, ADDED, True)
     return push_to_hub
 
 
@@ -53,14 +51,14 @@ def _selection(self: Dataset) -> Selection:
 
 
 for _function in (_prune, _selection):
-    setattr(_function, _MARK, True)
+    setattr(_function, ADDED, True)
 _SELECTION = property(_selection)
 
 
 def _add(cls: type, name: str, value: Any) -> bool:
     """Whether `cls` has our `value` under `name` now."""
     found = getattr(cls, name, value)
-    if not hasattr(getattr(found, "fget", found), _MARK):
+    if not hasattr(getattr(found, "fget", found), ADDED):
         return False
     setattr(cls, name, value)
     return True

@@ -1,8 +1,10 @@
 """Pruned datasets, selections and training dynamics on the Hugging Face Hub, as JSON and Parquet."""
 
+import contextlib
 import inspect
 import logging
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +31,17 @@ CARD, PICTURE, DYNAMICS = "README.md", "selection.png", "dynamics.parquet"
 ATTEMPTS = 3
 """Times that the records are committed while others commit too."""
 
-_push_dataset, _push_dict = Dataset.push_to_hub, DatasetDict.push_to_hub
+ADDED = "_added_by_hf_prune"
+"""The mark of what hf_prune has put into the classes of datasets."""
+
+
+def _own_push(cls: Any) -> Callable[..., Any]:
+    """datasets' method, also where ours stands in its place already, as when this module is loaded anew."""
+    found: Callable[..., Any] = cls.push_to_hub
+    return getattr(found, "__wrapped__", found) if hasattr(found, ADDED) else found
+
+
+_push_dataset, _push_dict = _own_push(Dataset), _own_push(DatasetDict)
 
 
 @dataclass(frozen=True)
@@ -134,9 +146,7 @@ def push_selection(
     return _commit(HfApi(token=token, library_name="hf_prune"), repo_id, [record], revision, create_pr, private)
 
 
-def pull_selection(
-    repo_id: str, config: str, split: str, revision: str | None, token: str | bool | None
-) -> Selection:
+def pull_selection(repo_id: str, config: str, split: str, revision: str | None, token: str | bool | None) -> Selection:
     """See Selection.from_hub."""
     folder = folder_of(config, split)
     files = download(repo_id, [f"{folder}/{JSON}", f"{folder}/{PARQUET}"], revision, token)
@@ -160,7 +170,7 @@ def push_dynamics(
     """See TrainingDynamics.push_to_hub."""
     check_place(repo_id)
     api, path = HfApi(token=token, library_name="hf_prune"), f"{folder_of(config, split)}/{DYNAMICS}"
-    make_repo(api, repo_id, revision, private)
+    repo_id = make_repo(api, repo_id, revision, private)
     with tempfile.TemporaryDirectory() as folder:
         dynamics.to_parquet(Path(folder) / DYNAMICS)
         return api.create_commit(
@@ -242,7 +252,7 @@ def _commit(
     api: HfApi, repo_id: str, records: list[_Record], revision: str | None, create_pr: bool, private: bool | None
 ) -> CommitInfo:
     """The records and the card in one commit, on top of whatever others commit meanwhile."""
-    make_repo(api, repo_id, revision, private)
+    repo_id = make_repo(api, repo_id, revision, private)
     with tempfile.TemporaryDirectory() as temporary:
         added = [file for record in records for file in _files(record, Path(temporary) / record.folder)]
         message = "; ".join(f"hf_prune: record of {record.config}/{record.split}" for record in records)
@@ -273,11 +283,10 @@ def _files(record: _Record, folder: Path) -> list[CommitOperationAdd]:
     write_record(folder, header, table)
     names = [JSON, PARQUET]
     if record.selection.groups is not None:
-        try:
+        with contextlib.suppress(MissingExtraError), warnings.catch_warnings():  # no reason to install matplotlib
+            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # nor a font for every script
             record.selection.plot().savefig(folder / PICTURE, dpi=120)
             names.append(PICTURE)
-        except MissingExtraError:  # a picture is no reason to install matplotlib
-            pass
     return [CommitOperationAdd(f"{record.folder}/{name}", folder / name) for name in names]
 
 

@@ -38,13 +38,15 @@ def check_place(repo_id: Any) -> None:
         )
 
 
-def make_repo(api: HfApi, repo_id: str, revision: str | None, private: bool | None) -> None:
+def make_repo(api: HfApi, repo_id: str, revision: str | None, private: bool | None) -> str:
+    """The repository's full name, of the user where no owner is given; it and its branch are made if need be."""
     try:
-        api.repo_info(repo_id, repo_type="dataset")
+        repo_id = api.repo_info(repo_id, repo_type="dataset").id
     except RepositoryNotFoundError:
-        api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
+        repo_id = api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True).repo_id
     if revision is not None and not revision.startswith("refs/pr/"):
         api.create_branch(repo_id, branch=revision, repo_type="dataset", exist_ok=True)
+    return repo_id
 
 
 def download(repo_id: str, paths: list[str], revision: str | None, token: str | bool | None) -> list[Path]:

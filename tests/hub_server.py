@@ -131,6 +131,7 @@ class Handler(BaseHTTPRequestHandler):
     ROUTES = (
         ("POST", r"/api/repos/create", "create"),
         ("GET", r"/api/whoami-v2", "whoami"),
+        ("GET", r"/api/(?:datasets|models)/([^/]+)(?:/revision/[^/?]+)?", "unknown"),
         ("GET", r"/api/(?:datasets|models)/([^/]+/[^/]+)(?:/revision/([^/?]+))?", "info"),
         ("POST", r"/api/(?:datasets|models)/([^/]+/[^/]+)/preupload/([^/?]+)", "preupload"),
         ("POST", r"/datasets/([^/]+/[^/]+)\.git/info/lfs/objects/batch", "batch"),
@@ -236,6 +237,10 @@ class Handler(BaseHTTPRequestHandler):
             siblings = [{"rfilename": path, "size": len(data)} for path, data in commit.files.items()]
             found = {"id": name, "sha": commit.sha, "siblings": siblings, "private": self.hub.repos[name].private}
             self.send(found | {"tags": [], "lastModified": DATE, "downloads": 0, "likes": 0})
+
+    def unknown(self, name: str) -> None:
+        """A name without an owner is one of the few old datasets that have none, whoever asks."""
+        self.refuse(404, "RepoNotFound")
 
     def preupload(self, name: str, revision: str) -> None:
         if self.may_write() and self.at(name, revision):

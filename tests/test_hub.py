@@ -18,6 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 import hf_prune
 from tests.hub_server import READER, WRITER, answered, dropped
+from tests.test_card import EVIL
 
 N, ID = 60, "me/coreset"
 RECORD = "hf_prune/default/train"
@@ -164,6 +165,41 @@ def test_chains_apply_to_the_first_source(hub, ds, coreset):
     assert selection.apply(ds)[:] == second[:]
     table = pq.read_table(BytesIO(hub.files(ID)[f"{RECORD}/selection.parquet"]))
     assert table.column("reason").to_pylist().count("dropped by an earlier step") == 42
+
+
+def test_a_name_without_an_owner_is_the_users(hub, ds, coreset):
+    ds.push_to_hub("source", token=WRITER)
+    for _ in range(2):
+        coreset.push_to_hub("coreset", token=WRITER)
+    hf_prune.TrainingDynamics.from_logits(np.zeros((1, N, 3)), ds["label"][:]).push_to_hub("run", token=WRITER)
+    assert set(hub.repos) == {"me/source", "me/coreset", "me/run"}
+    assert 'Selection.from_hub("me/coreset")' in hub.files(ID)["README.md"].decode()
+    assert len(pulled()) == len(loaded()["train"]) == 18
+
+
+def test_hostile_names_of_groups(hub):
+    names = [*EVIL, "$\\frac{$", "类别", "a" * 10_000]
+    evil = Dataset.from_dict({"label": names * 4})
+    evil.prune("random", keep=30, quotas="equal").push_to_hub(ID, token=WRITER)
+    assert hub.files(ID)[f"{RECORD}/selection.png"].startswith(b"\x89PNG")
+    assert "a" * 101 not in hub.files(ID)["README.md"].decode()
+    assert set(pulled().groups.names) == set(names)
+
+
+def test_loaded_anew(hub, coreset):
+    """In a process of its own, where each push ends in datasets' own method once."""
+    code = f"""
+import importlib, sys
+import hf_prune, hf_prune.hub
+from datasets import Dataset
+importlib.reload(hf_prune.hub)
+for name in [name for name in sys.modules if name.startswith("hf_prune")]:
+    del sys.modules[name]
+import hf_prune
+Dataset.from_dict({{"x": range(9)}}).prune("random", keep=3).push_to_hub("{ID}", token="{WRITER}")"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert hub.titles(ID) == ["initial commit", "hf_prune: record of default/train", "Upload dataset"]
 
 
 def test_dicts_and_configs(hub, ds, coreset):
