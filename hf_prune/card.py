@@ -57,15 +57,20 @@ def amended(card: str, text: str, config: str, split: str) -> str:
     else:
         title = "" if TITLE in card else f"\n\n{TITLE}"
         card = f"{card.rstrip()}{title}\n\n{block}\n"
-    if not card.startswith("---\n"):
-        return f"---\ntags:\n- {TAG}\n---\n\n{card.lstrip()}"
-    found = DatasetCard(card, ignore_metadata_errors=True)
+    found = parsed(card)
     tags = found.data.get("tags") or []
     tags = [tags] if isinstance(tags, str) else tags
     if TAG in tags:
         return card
     found.data["tags"] = [*tags, TAG]
     return str(found)
+
+
+def parsed(card: str) -> DatasetCard:
+    """The card's data and text; where it has no data they are empty."""
+    if not card.startswith("---\n"):
+        card = f"---\n\n---\n\n{card.lstrip()}"
+    return DatasetCard(card, ignore_metadata_errors=True)
 
 
 def plain(value: Any) -> str:

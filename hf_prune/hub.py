@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, DatasetDict
-from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
 
 from hf_prune.arguments import did_you_mean
 from hf_prune.card import amended, section
+from hf_prune.data_files import Splits
 from hf_prune.digest import column_digest
 from hf_prune.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingExtraError
+from hf_prune.hub_commit import commit
 from hf_prune.hub_files import check_place, download, folder_of, make_repo
 from hf_prune.provenance import RECIPE
 from hf_prune.records import JSON, PARQUET, write_record
@@ -27,9 +28,7 @@ from hf_prune.selection_record import to_record
 
 logger = logging.getLogger(__name__)
 
-CARD, PICTURE, DYNAMICS = "README.md", "selection.png", "dynamics.parquet"
-ATTEMPTS = 3
-"""Times that the records are committed while others commit too."""
+PICTURE, DYNAMICS = "selection.png", "dynamics.parquet"
 
 ADDED = "_added_by_hf_prune"
 """The mark of what hf_prune has put into the classes of datasets."""
@@ -112,7 +111,9 @@ def push_to_hub(
         for name, chosen in _selections(parts, selection).items()
     ]
     api, place = HfApi(token=token, library_name="hf_prune"), {"token": token, "revision": revision}
-    first = _commit(api, repo_id, records, revision, create_pr, private)
+    folder = options.get("data_dir") or ("data" if config_name == "default" else config_name)  # as datasets has it
+    coming = {config_name: {name: [f"{folder}/{name}-*"] for name in parts}}
+    first = _commit(api, repo_id, records, coming, private, revision, create_pr)
     if create_pr:
         place["revision"] = f"refs/pr/{first.pr_num}"
     where = {"split": next(iter(parts))} if isinstance(dataset, Dataset) else {}
@@ -143,7 +144,7 @@ def push_selection(
     check_place(repo_id)
     origin = selection.source.origin if selection.source else {}
     record = _Record(selection, config, split or origin.get("split") or "train", explain, id_column)
-    return _commit(HfApi(token=token, library_name="hf_prune"), repo_id, [record], revision, create_pr, private)
+    return _commit(HfApi(token=token, library_name="hf_prune"), repo_id, [record], {}, private, revision, create_pr)
 
 
 def pull_selection(repo_id: str, config: str, split: str, revision: str | None, token: str | bool | None) -> Selection:
@@ -170,17 +171,12 @@ def push_dynamics(
     """See TrainingDynamics.push_to_hub."""
     check_place(repo_id)
     api, path = HfApi(token=token, library_name="hf_prune"), f"{folder_of(config, split)}/{DYNAMICS}"
-    repo_id = make_repo(api, repo_id, revision, private)
     with tempfile.TemporaryDirectory() as folder:
         dynamics.to_parquet(Path(folder) / DYNAMICS)
-        return api.create_commit(
-            repo_id,
-            [CommitOperationAdd(path, Path(folder) / DYNAMICS)],
-            commit_message=f"Training dynamics of {config}/{split}: {dynamics.epochs} epochs of {len(dynamics)} rows",
-            repo_type="dataset",
-            revision=revision,
-            create_pr=create_pr,
-        )
+        files = [CommitOperationAdd(path, Path(folder) / DYNAMICS)]
+        message = f"Training dynamics of {config}/{split}: {dynamics.epochs} epochs of {len(dynamics)} rows"
+        repo_id = make_repo(api, repo_id, revision, private)
+        return commit(api, repo_id, files, message, revision=revision, create_pr=create_pr)
 
 
 def pull_dynamics(
@@ -249,33 +245,29 @@ def _of_pushed(selection: Selection, pruned: Dataset) -> Selection:
 
 
 def _commit(
-    api: HfApi, repo_id: str, records: list[_Record], revision: str | None, create_pr: bool, private: bool | None
+    api: HfApi,
+    repo_id: str,
+    records: list[_Record],
+    coming: Mapping[str, Splits],
+    private: bool | None,
+    revision: str | None,
+    create_pr: bool,
 ) -> CommitInfo:
-    """The records and the card in one commit, on top of whatever others commit meanwhile."""
-    repo_id = make_repo(api, repo_id, revision, private)
+    """The records and the card in one commit."""
     with tempfile.TemporaryDirectory() as temporary:
-        added = [file for record in records for file in _files(record, Path(temporary) / record.folder)]
-        message = "; ".join(f"hf_prune: record of {record.config}/{record.split}" for record in records)
-        for attempt in range(ATTEMPTS):
-            head = api.repo_info(repo_id, revision=revision, repo_type="dataset").sha
-            card = _card(api, repo_id, head)
+        files = [file for record in records for file in _files(record, Path(temporary) / record.folder)]
+        repo_id = make_repo(api, repo_id, revision, private)
+
+        def change(card: str) -> str:
             for record in records:
-                text = section(record.selection, repo_id, record.config, record.split, _has_picture(record, added))
+                text = section(record.selection, repo_id, record.config, record.split, _has_picture(record, files))
                 card = amended(card, text, record.config, record.split)
-            try:
-                return api.create_commit(
-                    repo_id,
-                    [*added, CommitOperationAdd(CARD, card.encode())],
-                    commit_message=message,
-                    repo_type="dataset",
-                    revision=revision,
-                    create_pr=create_pr,
-                    parent_commit=head,
-                )
-            except HfHubHTTPError as error:
-                if error.response.status_code != 412 or attempt == ATTEMPTS - 1:
-                    raise
-    raise AssertionError("the last attempt returns or raises")
+            return card
+
+        message = "; ".join(f"hf_prune: record of {record.config}/{record.split}" for record in records)
+        return commit(
+            api, repo_id, files, message, change=change, coming=coming, revision=revision, create_pr=create_pr
+        )
 
 
 def _files(record: _Record, folder: Path) -> list[CommitOperationAdd]:
@@ -292,11 +284,3 @@ def _files(record: _Record, folder: Path) -> list[CommitOperationAdd]:
 
 def _has_picture(record: _Record, added: list[CommitOperationAdd]) -> bool:
     return any(file.path_in_repo == f"{record.folder}/{PICTURE}" for file in added)
-
-
-def _card(api: HfApi, repo_id: str, revision: str | None) -> str:
-    try:
-        file = hf_hub_download(repo_id, CARD, repo_type="dataset", revision=revision, token=api.token)
-    except EntryNotFoundError:
-        return ""
-    return Path(file).read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, 
 
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 
-FOLDER = "hf_prune"
+FOLDER, CARD = "hf_prune", "README.md"
 
 
 def folder_of(config: str, split: str) -> str:

@@ -1,0 +1,59 @@
+"""One commit of files and of what changes in the card with them, on top of whatever others commit meanwhile."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+from hf_prune.data_files import Splits, with_data_files
+from hf_prune.hub_files import CARD
+
+ATTEMPTS = 3
+"""Times that it is tried while others commit too."""
+
+
+def commit(
+    api: HfApi,
+    repo_id: str,
+    files: Sequence[CommitOperationAdd],
+    message: str,
+    *,
+    change: Callable[[str], str] = str,
+    coming: Mapping[str, Splits] | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+) -> CommitInfo:
+    """Commit `files` and the card.
+
+    Args:
+        change: from the card as it is to the new one.
+        coming: as in `with_data_files`.
+    """
+    for attempt in range(ATTEMPTS):
+        info = api.dataset_info(repo_id, revision=revision)
+        old = _card(api, repo_id, info.sha)
+        new = change(with_data_files(old, api, info, coming or {}))
+        card = [CommitOperationAdd(CARD, new.encode())] if new != old else []
+        try:
+            return api.create_commit(
+                repo_id,
+                [*files, *card],
+                commit_message=message,
+                repo_type="dataset",
+                revision=revision,
+                create_pr=create_pr,
+                parent_commit=info.sha,
+            )
+        except HfHubHTTPError as error:
+            if error.response.status_code != 412 or attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _card(api: HfApi, repo_id: str, revision: str | None) -> str:
+    try:
+        file = hf_hub_download(repo_id, CARD, repo_type="dataset", revision=revision, token=api.token)
+    except EntryNotFoundError:
+        return ""
+    return Path(file).read_text(encoding="utf-8")
