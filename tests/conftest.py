@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,15 +26,20 @@ os.environ.update(
     HF_HUB_DISABLE_XET="1",
     HF_HUB_DISABLE_PROGRESS_BARS="1",
     HF_HUB_DISABLE_TELEMETRY="1",
+    HF_UPDATE_DOWNLOAD_COUNTS="0",
     HF_DATASETS_DISABLE_PROGRESS_BARS="1",
     TRANSFORMERS_VERBOSITY="error",
     TOKENIZERS_PARALLELISM="false",
     CUDA_VISIBLE_DEVICES="",
 )
 
+import datasets  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from datasets import Array3D, ClassLabel, Dataset, Features, List, Value  # noqa: E402
+
+# Else load_dataset looks for a viewer at datasets-server.127.0.0.1, for which it asks a name server.
+datasets.config.USE_PARQUET_EXPORT = False
 
 N = 37
 """Rows of each task: no multiple of the batch size, which is 8."""
@@ -45,11 +51,22 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    """An empty Hub."""
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """An empty Hub, beside which no other host is looked up."""
+    others: list[Any] = []
+
+    def only_here(host: Any, *args: Any, **options: Any) -> Any:
+        if host != "127.0.0.1":
+            others.append(host)
+            raise OSError(f"{host} is not on the loopback")
+        return look_up(host, *args, **options)
+
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", only_here)
     hub_server.clear()
     yield hub_server
     hub_server.clear()
+    assert not others
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,9 @@ def test_another_process_with_another_cache(hub, ds, coreset, tmp_path):
     coreset.push_to_hub(ID, token=WRITER)
     ds.push_to_hub("me/source", token=WRITER)
     code = f"""
-import hf_prune
+import datasets, hf_prune
 from datasets import load_dataset
+datasets.config.USE_PARQUET_EXPORT = False  # see conftest.py
 source = load_dataset("me/source", split="train", token="{WRITER}")
 again = hf_prune.Selection.from_hub("{ID}", token="{WRITER}").apply(source)
 print(again["text"][:])"""
@@ -121,8 +122,9 @@ print(again["text"][:])"""
 def test_people_without_hf_prune(hub, coreset, tmp_path):
     coreset.push_to_hub(ID, token=WRITER)
     code = f"""
-import sys
+import datasets, sys
 from datasets import load_dataset
+datasets.config.USE_PARQUET_EXPORT = False
 print(load_dataset("{ID}", split="train", token="{WRITER}")["text"][:], "hf_prune" in sys.modules)"""
     environment = os.environ | {"HF_HOME": str(tmp_path / "elsewhere")}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
