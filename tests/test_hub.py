@@ -398,11 +398,12 @@ def test_what_others_commit_meanwhile_stays(hub, coreset):
     assert "5 of 60 rows" in card
 
 
-def test_others_commit_meanwhile(hub, coreset):
-    with hub.failing("commit", answered(412), times=2):
+@pytest.mark.parametrize("status", [409, 412])
+def test_others_commit_meanwhile(hub, coreset, status):
+    with hub.failing("commit", answered(status), times=2):
         coreset.push_to_hub(ID, token=WRITER)
     assert len(pulled()) == 18
-    with hub.failing("commit", answered(412), times=3), pytest.raises(HfHubHTTPError, match="412"):
+    with hub.failing("commit", answered(status), times=3), pytest.raises(HfHubHTTPError, match=str(status)):
         coreset.push_to_hub(ID, token=WRITER)
 
 
