@@ -1,12 +1,10 @@
 """Pruned datasets, selections and training dynamics on the Hugging Face Hub, as JSON and Parquet."""
 
-import contextlib
 import inspect
 import logging
 import tempfile
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +12,20 @@ from datasets import Dataset, DatasetDict
 from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
 
 from hf_prune.arguments import did_you_mean
-from hf_prune.card import amended, section
 from hf_prune.data_files import Splits
 from hf_prune.digest import column_digest
 from hf_prune.dynamics import TrainingDynamics
-from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingExtraError
+from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.hub_commit import commit
 from hf_prune.hub_files import check_place, download, folder_of, make_repo
+from hf_prune.hub_record import PICTURE, Record
 from hf_prune.provenance import RECIPE
-from hf_prune.records import JSON, PARQUET, write_record
+from hf_prune.records import JSON, PARQUET
 from hf_prune.selection import Selection, live_selection
-from hf_prune.selection_record import to_record
 
 logger = logging.getLogger(__name__)
 
-PICTURE, DYNAMICS = "selection.png", "dynamics.parquet"
+DYNAMICS = "dynamics.parquet"
 
 ADDED = "_added_by_hf_prune"
 """The mark of what hf_prune has put into the classes of datasets."""
@@ -41,24 +38,6 @@ def _own_push(cls: Any) -> Callable[..., Any]:
 
 
 _push_dataset, _push_dict = _own_push(Dataset), _own_push(DatasetDict)
-
-
-@dataclass(frozen=True)
-class _Record:
-    """A selection on its way to the Hub."""
-
-    selection: Selection
-    config: str
-    split: str
-    explain: bool = False
-    id_column: str | None = None
-
-    def __post_init__(self) -> None:
-        folder_of(self.config, self.split)  # refuses names before anything is made
-
-    @property
-    def folder(self) -> str:
-        return folder_of(self.config, self.split)
 
 
 def push_to_hub(
@@ -107,7 +86,7 @@ def push_to_hub(
     _check_options(push, config_name, options)
     parts = dataset if isinstance(dataset, DatasetDict) else {split or str(dataset.split or "train"): dataset}
     records = [
-        _Record(_of_pushed(chosen, parts[name]), config_name, name, explain, id_column)
+        Record(_of_pushed(chosen, parts[name]), config_name, name, explain, id_column)
         for name, chosen in _selections(parts, selection).items()
     ]
     api, place = HfApi(token=token, library_name="hf_prune"), {"token": token, "revision": revision}
@@ -143,7 +122,7 @@ def push_selection(
     """See Selection.push_to_hub."""
     check_place(repo_id)
     origin = selection.source.origin if selection.source else {}
-    record = _Record(selection, config, split or origin.get("split") or "train", explain, id_column)
+    record = Record(selection, config, split or origin.get("split") or "train", explain, id_column)
     return _commit(HfApi(token=token, library_name="hf_prune"), repo_id, [record], {}, private, revision, create_pr)
 
 
@@ -247,7 +226,7 @@ def _of_pushed(selection: Selection, pruned: Dataset) -> Selection:
 def _commit(
     api: HfApi,
     repo_id: str,
-    records: list[_Record],
+    records: list[Record],
     coming: Mapping[str, Splits],
     private: bool | None,
     revision: str | None,
@@ -255,32 +234,16 @@ def _commit(
 ) -> CommitInfo:
     """The records and the card in one commit."""
     with tempfile.TemporaryDirectory() as temporary:
-        files = [file for record in records for file in _files(record, Path(temporary) / record.folder)]
+        files = [file for record in records for file in record.files(Path(temporary) / record.folder)]
+        paths = {file.path_in_repo for file in files}
         repo_id = make_repo(api, repo_id, revision, private)
 
         def change(card: str) -> str:
             for record in records:
-                text = section(record.selection, repo_id, record.config, record.split, _has_picture(record, files))
-                card = amended(card, text, record.config, record.split)
+                card = record.added_to(card, repo_id, picture=f"{record.folder}/{PICTURE}" in paths)
             return card
 
         message = "; ".join(f"hf_prune: record of {record.config}/{record.split}" for record in records)
         return commit(
             api, repo_id, files, message, change=change, coming=coming, revision=revision, create_pr=create_pr
         )
-
-
-def _files(record: _Record, folder: Path) -> list[CommitOperationAdd]:
-    header, table = to_record(record.selection, compact=True, explain=record.explain, id_column=record.id_column)
-    write_record(folder, header, table)
-    names = [JSON, PARQUET]
-    if record.selection.groups is not None:
-        with contextlib.suppress(MissingExtraError), warnings.catch_warnings():  # no reason to install matplotlib
-            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # nor a font for every script
-            record.selection.plot().savefig(folder / PICTURE, dpi=120)
-            names.append(PICTURE)
-    return [CommitOperationAdd(f"{record.folder}/{name}", folder / name) for name in names]
-
-
-def _has_picture(record: _Record, added: list[CommitOperationAdd]) -> bool:
-    return any(file.path_in_repo == f"{record.folder}/{PICTURE}" for file in added)

@@ -1,5 +1,6 @@
 """One commit of files and of what changes in the card with them, on top of whatever others commit meanwhile."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from hf_prune.hub_files import CARD
 
 ATTEMPTS = 3
 """Times that it is tried while others commit too."""
+
+OTHERS_COMMIT = {409, 412}
+"""Answers to a commit while another is being made, and after one was made since the card was read."""
 
 
 def commit(
@@ -46,8 +50,9 @@ def commit(
                 parent_commit=info.sha,
             )
         except HfHubHTTPError as error:
-            if error.response.status_code != 412 or attempt == ATTEMPTS - 1:
+            if error.response.status_code not in OTHERS_COMMIT or attempt == ATTEMPTS - 1:
                 raise
+            time.sleep(attempt)
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -92,6 +92,45 @@ def test_the_record_says_what_was_done(hub, coreset):
     assert [str(table.schema.field(name).type) for name in ("score", "rank")] == ["float", "int32"]
 
 
+def test_the_card_counts_classes_without_quotas_too(hub, ds):
+    coreset = ds.prune("random", keep=0.5).prune("random", keep=0.5, seed=1)
+    coreset.push_to_hub(ID, token=WRITER)
+    kept = [coreset["label"][:].count(label) for label in range(3)]
+    rows = [
+        f"| {name} | 20 | {count} | {count / 20:.1%} |"
+        for name, count in zip(("bad", "fair", "good"), kept, strict=True)
+    ]
+    card = hub.files(ID)["README.md"].decode()
+    assert "\n".join(rows) in card
+    assert f"![what each group kept]({RECORD}/selection.png)" in card
+    assert hub.files(ID)[f"{RECORD}/selection.png"].startswith(b"\x89PNG")
+    assert pulled().groups is None  # they are no part of the selection
+
+
+@pytest.mark.parametrize(
+    "columns", [{"x": range(30)}, {"label": [0.5] * 30}, {"label": [None, 1] * 15}, {"label": [[1], [2, 3]] * 15}]
+)
+def test_data_without_classes_have_no_table(hub, columns):
+    Dataset.from_dict(columns).prune("random", keep=9).push_to_hub(ID, token=WRITER)
+    assert "| --- |" not in hub.files(ID)["README.md"].decode()
+    assert f"{RECORD}/selection.png" not in hub.files(ID)
+
+
+def test_the_classes_are_those_that_the_method_read(hub):
+    ds = Dataset.from_dict({"label": ["x"] * 40, "kind": ["a", "b"] * 20})
+    run = hf_prune.TrainingDynamics.from_logits(np.random.default_rng(0).normal(size=(2, 40, 2)), [0, 1] * 20)
+    ds.prune("el2n", keep=10, dynamics=run, label_column="kind").push_to_hub(ID, token=WRITER)
+    card = hub.files(ID)["README.md"].decode()
+    assert "| a | 20 |" in card
+    assert "| x | 40 |" not in card
+
+
+def test_labels_beyond_number_are_no_classes(hub, monkeypatch):
+    monkeypatch.setattr("hf_prune.hub_record.MOST_CLASSES", 29)
+    Dataset.from_dict({"label": range(30)}).prune("random", keep=9).push_to_hub(ID, token=WRITER)
+    assert "| --- |" not in hub.files(ID)["README.md"].decode()
+
+
 def test_explained_records(hub, coreset):
     coreset.push_to_hub(ID, token=WRITER, explain=True)
     selection, row = pulled(), int(coreset.selection.order[0])
@@ -359,11 +398,12 @@ def test_what_others_commit_meanwhile_stays(hub, coreset):
     assert "5 of 60 rows" in card
 
 
-def test_others_commit_meanwhile(hub, coreset):
-    with hub.failing("commit", answered(412), times=2):
+@pytest.mark.parametrize("status", [409, 412])
+def test_others_commit_meanwhile(hub, coreset, status):
+    with hub.failing("commit", answered(status), times=2):
         coreset.push_to_hub(ID, token=WRITER)
     assert len(pulled()) == 18
-    with hub.failing("commit", answered(412), times=3), pytest.raises(HfHubHTTPError, match="412"):
+    with hub.failing("commit", answered(status), times=3), pytest.raises(HfHubHTTPError, match=str(status)):
         coreset.push_to_hub(ID, token=WRITER)
 
 
