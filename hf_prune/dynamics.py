@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_prune import dynamics_file, dynamics_table
 from hf_prune.arguments import did_you_mean, one_of
-from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError
+from hf_prune.dynamics_rows import check_count, check_rows
+from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.logits import epoch_signals
 
 if TYPE_CHECKING:
@@ -178,11 +179,7 @@ class TrainingDynamics:
 
     def check_count(self, n: int) -> None:
         """Refuse another number of rows: all that can be checked where rows have no class."""
-        if n != len(self):
-            raise AlignmentError(
-                f"`dynamics`: recorded for {len(self)} rows, this dataset has {n}; "
-                "pass the dynamics of a run on this dataset, or prune the dataset that was trained on"
-            )
+        check_count(len(self), n)
 
     def check_rows(self, labels: NDArray[Any], column: str) -> None:
         """Refuse rows that these dynamics don't describe: another count, or other labels.
@@ -195,20 +192,7 @@ class TrainingDynamics:
         Raises:
             AlignmentError: with the first row that differs.
         """
-        self.check_count(len(labels))
-        seen = self.labels != UNSEEN
-        recorded, given = self.labels[seen], labels[seen]
-        numbers = np.issubdtype(given.dtype, np.integer)
-        differ = recorded != given if numbers else ~_one_to_one(recorded, given)
-        if differ.any():
-            row = np.flatnonzero(seen)[np.argmax(differ)]
-            renumbered = "they match one to one, so pass as label_column= the numbers that were trained on"
-            reordered = "were the rows reordered, or is label_column= another?"
-            raise AlignmentError(
-                f"`dynamics`: recorded for other data: {differ.sum()} of {len(self)} labels differ from column "
-                f"{column!r}, first at row {row} (recorded {self.labels[row]}, here {labels[row]}); "
-                f"{renumbered if _one_to_one(recorded, given).all() else reordered}"
-            )
+        check_rows(self.labels, labels, column)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file at `path`, replacing a file there only once the new one is complete."""
@@ -347,19 +331,6 @@ class TrainingDynamics:
         from hf_prune.plots import plot_data_map
 
         return plot_data_map(self)
-
-
-def _one_to_one(recorded: NDArray[np.int64], given: NDArray[Any]) -> NDArray[np.bool_]:
-    """(n,) where the pair (recorded, given) belongs to one matching of the two sets of labels."""
-    _, given_codes = np.unique(given, return_inverse=True)
-    partner_of_given = np.full(given_codes.max(initial=-1) + 1, UNSEEN)
-    partner_of_recorded = np.full(recorded.max(initial=-1) + 1, UNSEEN)
-    # Written backwards, so that the first row of each label decides.
-    partner_of_given[given_codes[::-1]] = recorded[::-1]
-    partner_of_recorded[recorded[::-1]] = given_codes[::-1]
-    matched: NDArray[np.bool_] = partner_of_given[given_codes] == recorded
-    matched &= partner_of_recorded[recorded] == given_codes
-    return matched
 
 
 def checked_dynamics(value: Any) -> TrainingDynamics:
