@@ -36,8 +36,8 @@ def section(selection: "Selection", repo_id: str, config: str, split: str, pictu
     kept, n = len(selection), selection.n
     lines = [f"### `{split}` of `{config}`: {kept:,} of {n:,} rows ({kept / n:.1%})", ""]
     lines += [f"- {plain(step)}" for step in selection.history()]
-    warnings = selection.details.get("warnings")
-    lines += [f"- Warning: {plain(warning)}" for warning in warnings if isinstance(warnings, list)] if warnings else []
+    if isinstance(warnings := selection.details.get("warnings"), list):
+        lines += [f"- Warning: {plain(warning)}" for warning in warnings]
     lines += ["", *_groups(selection)]
     if picture:
         lines += [f"![what each group kept](hf_prune/{config}/{split}/selection.png)", ""]
@@ -97,10 +97,8 @@ def _groups(selection: "Selection") -> list[str]:
 
 def _repeat(selection: "Selection", repo_id: str, config: str, split: str) -> list[str]:
     origin = selection.source.origin if selection.source else {}
-    named = [f'"{repo_id}"'] + [
-        f'{option}="{value}"' for option, value, usual in (("config", config, "default"), ("split", split, "train"))
-        if value != usual
-    ]  # fmt: skip
+    options = [("config", config, "default"), ("split", split, "train")]
+    named = [f'"{repo_id}"', *(f'{option}="{value}"' for option, value, usual in options if value != usual)]
     source = origin.get("repo")
     known = isinstance(source, str) and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source)
     return [

@@ -23,15 +23,21 @@ def clean_pass(model: nn.Module, loader: Any, batch_size: int) -> None:
     rows = range(part, len(loader.dataset), processes())
     batches = DataLoader(loader.dataset, batch_size=batch_size, sampler=rows, collate_fn=loader.collate_fn)
     device = next(model.parameters()).device
+    with _unchanged_random_numbers(), torch.no_grad(), evaluation_mode(model):
+        for batch in batches:
+            model(**{name: _on(device, value) for name, value in batch.items()})
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """All modules in evaluation mode; each is afterwards in the mode it was in."""
     modes = {module: module.training for module in model.modules()}
-    with _unchanged_random_numbers(), torch.no_grad():
-        model.eval()
-        try:
-            for batch in batches:
-                model(**{name: _on(device, value) for name, value in batch.items()})
-        finally:
-            for module, training in modes.items():
-                module.training = training
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 @contextmanager

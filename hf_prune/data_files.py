@@ -52,7 +52,8 @@ def with_data_files(card: str, api: HfApi, info: DatasetInfo, coming: Mapping[st
             config["data_files"], changed = _entries(splits), True
     if by_names and not changed:
         configs = [{"config_name": name, "data_files": _entries(splits)} for name, splits in coming.items()]
-    if not changed and not (by_names and configs):
+        changed = bool(configs)
+    if not changed:
         return card
     found.data["configs"] = configs
     return str(found)

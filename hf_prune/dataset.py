@@ -82,8 +82,8 @@ def prune(
     >>> len(coreset), coreset.selection.n
     (30, 100)
     """
-    given = {"embeddings": embeddings, "encoder": encoder, "dynamics": dynamics, "recalls": recalls}
-    signals = {"scores": scores} | given
+    signals = {"scores": scores, "embeddings": embeddings, "encoder": encoder}
+    signals |= {"dynamics": dynamics, "recalls": recalls}
     if isinstance(dataset, DatasetDict):
         options |= signals | {"seed": seed, "quotas": quotas, "by": by, "label_column": label_column}
         return _prune_splits(dataset, method, keep, options.pop("split", "train"), options)

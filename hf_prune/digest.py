@@ -64,6 +64,11 @@ def column_digest(dataset: "Dataset", column: str) -> str:
     return known[column]
 
 
+def column_digests(dataset: "Dataset") -> dict[str, str]:
+    """Digest by column."""
+    return {column: column_digest(dataset, column) for column in dataset.column_names}
+
+
 def _rows_of(dataset: "Dataset") -> Any:
     """Positions in the stored table of a dataset that was selected from; None where the table is all of it.
 

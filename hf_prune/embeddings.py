@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow.compute as pc
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
+from accelerate.utils import broadcast_object_list, gather_object
 from datasets import Dataset
 from datasets.utils import tqdm
 from filelock import FileLock
@@ -24,11 +25,12 @@ from torch.utils.data import DataLoader
 
 from hf_prune.arguments import one_of, true_or_false, whole_number
 from hf_prune.column_values import Values, check_values, column_kind, default_column
+from hf_prune.columns import check_column
 from hf_prune.digest import column_digest
 from hf_prune.encoders import Encoder, Options, encoder_of
 from hf_prune.errors import ArgumentError, ArgumentTypeError, HFPruneError
-from hf_prune.inputs import check_column
 from hf_prune.kernels.candidates import has_bfloat16_units
+from hf_prune.process_state import process_state
 from hf_prune.vector_file import VectorFile, finish_shard
 from hf_prune.vectors import POOLINGS
 
@@ -97,22 +99,21 @@ def embed(
     _check(dataset, precision, pooling)
     batch_size = whole_number("batch_size", batch_size, at_least=1)
     num_workers = whole_number("num_workers", num_workers, at_least=0)
-    # Without an accelerator accelerate has to be told that several processes are of the CPU.
-    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
+    state = process_state()
     options = Options(pooling, true_or_false("truncate", truncate), revision, name)
     if column is not None:
         check_column(dataset, "column", column)
     elif processor is None or hasattr(processor, "save_pretrained"):
         column = default_column(dataset)
     kind = None if column is None else column_kind(dataset, column)
+    if kind is not None and column is not None:
+        check_values(dataset, column, kind)
     holds = "got all" if column is None else f"{column!r} holds {dataset.features[column]}"
     chosen = encoder_of(encoder, processor, kind, holds, options, state.device)
     if precision == "auto":
         precision = "bfloat16" if _has_bfloat16(state.device) else "float32"
 
     columns = dataset.column_names if column is None else [column]
-    if kind is not None and column is not None:
-        check_values(dataset, column, kind)
     content = [(one if chosen.whole_rows else "", column_digest(dataset, one)) for one in columns]
     key = _key(chosen, precision, batch_size, BATCHES_IN_SHARD, content)
     if len(set(gather_object([key]))) > 1:
@@ -121,11 +122,11 @@ def embed(
             "keeps for itself; save the model in one, and pass its folder in all"
         )
     file = VectorFile(_root(cache_dir) / key)
-    about = {"encoder": chosen.name, "columns": columns, "precision": precision}
+    about: dict[str, Any] = {"encoder": name or encoder_name(encoder), "columns": columns, "precision": precision}
     about["versions"] = {library: version(library) for library in ("torch", "transformers")}
     values = Values(dataset.select_columns(columns), None if chosen.whole_rows else column, kind, chosen.prepare)
-    batches = batches_of(dataset, column if kind == "text" else None, batch_size)
-    _fill(file, _Work(values, batches, chosen, precision, num_workers, about), state)
+    plan = partial(batches_of, dataset, column if kind == "text" else None, batch_size)
+    _fill(file, _Work(values, plan, chosen, precision, num_workers, about), state)
     return file.read()
 
 
@@ -183,15 +184,20 @@ class _Work:
     """What is to be encoded, in shards of BATCHES_IN_SHARD batches, and how.
 
     Attributes:
+        plan: gives the batches; asked for only where something is missing.
         about: as in VectorFile.begin.
     """
 
     values: Values
-    batches: list[Batch]
+    plan: Callable[[], list[Batch]]
     encoder: Encoder
     precision: str
     num_workers: int
     about: dict[str, Any]
+
+    @cached_property
+    def batches(self) -> list[Batch]:
+        return self.plan()
 
     def begin(self, file: VectorFile) -> None:
         rows = self.batches[-1][:1]  # a short one, to see how long vectors are
@@ -238,12 +244,7 @@ def _checked(found: Any, rows: Batch, d: int | None = None) -> NDArray[np.float3
         raise ArgumentTypeError(
             f"`encoder`: wanted (batch, d) numbers, got {type(found).__name__}: {error}"
         ) from error
-    if (
-        vectors.ndim != 2
-        or len(vectors) != len(rows)
-        or not vectors.shape[1]
-        or vectors.shape[1] != (d or vectors.shape[1])
-    ):
+    if vectors.ndim != 2 or not vectors.size or vectors.shape != (len(rows), d or vectors.shape[1]):
         wanted = f"({len(rows)}, {d or 'd'})"
         raise ArgumentError(f"`encoder`: wanted {wanted} numbers for {len(rows)} rows, got {vectors.shape}")
     finite = np.isfinite(vectors).all(axis=1)

@@ -3,7 +3,7 @@
 import copy
 import os
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from hf_prune.checkpoints import SentenceSettings, sentence_settings
+from hf_prune.clean_pass import evaluation_mode
 from hf_prune.column_values import Kind
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.identity import function_digest, model_digest, processor_digest
@@ -27,7 +28,6 @@ class Encoder:
     """What turns the values of rows into vectors.
 
     Attributes:
-        name: for people.
         identity: digest of all that decides the vectors.
         prepare: (row positions, their values) -> what `encode` takes; runs in the loader's workers.
         encode: -> (batch, d) tensor or array.
@@ -35,7 +35,6 @@ class Encoder:
         model: the module that `encode` calls, or None.
     """
 
-    name: str
     identity: str
     prepare: Callable[[Sequence[int], list[Any]], Any]
     encode: Callable[[Any], Any]
@@ -44,17 +43,15 @@ class Encoder:
 
     @contextmanager
     def ready(self, precision: str) -> Iterator[None]:
-        """Evaluation mode, no gradients, and the precision; the modes are afterwards what they were."""
-        modes = {} if self.model is None else {module: module.training for module in self.model.modules()}
+        """Evaluation mode, no gradients, and the precision."""
         device = torch.device("cpu") if self.model is None else device_of(self.model)
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            try:
-                if self.model is not None:
-                    self.model.eval()
-                yield
-            finally:
-                for module, training in modes.items():
-                    module.training = training
+        mode = nullcontext() if self.model is None else evaluation_mode(self.model)
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"),
+            mode,
+        ):
+            yield
 
 
 @dataclass(frozen=True)
@@ -92,9 +89,8 @@ def encoder_of(
             "`encoder`: wanted a checkpoint's Hub id or folder, a model, or a function from a list of values to "
             f"(batch, d) numbers; got {encoder!r}"
         )
-    label: Any = options.name or getattr(encoder, "__qualname__", type(encoder).__qualname__)
     identity = options.name or function_digest("encoder", encoder)
-    return Encoder(label, f"function {identity}", _unchanged, encoder)
+    return Encoder(f"function {identity}", _unchanged, encoder)
 
 
 def _of_checkpoint(source: str, kind: Kind, options: Options, device: torch.device) -> Encoder:
@@ -120,7 +116,6 @@ def _of_checkpoint(source: str, kind: Kind, options: Options, device: torch.devi
             "vectors would be random; pass the checkpoint of a whole encoder"
         )
     settings = replace(settings, pooling=options.pooling or settings.pooling)
-    options = replace(options, name=options.name or source)
     return _transformers(model.to(device), processor, kind, settings, options, random)
 
 
@@ -143,7 +138,6 @@ def _of_model(model: nn.Module, processor: Any, kind: Kind | None, holds: str, o
         )
     identity = f"{model_digest(model)} {function_digest('processor', processor)} {settings.pooling}"
     return Encoder(
-        name=options.name or type(model).__name__,
         identity=identity,
         prepare=Collated(processor),
         encode=Vectors(model, None, settings),
@@ -169,9 +163,7 @@ def _transformers(
     else:
         prepare = Images(processor, "L" if _channels(model) == 1 else "RGB")
     identity = f"{model_digest(model, unused)} {processor_digest(processor)} {settings} {kind} {options.truncate}"
-    return Encoder(
-        options.name or type(model).__name__, identity, prepare, Vectors(model, kind, settings), model=model
-    )
+    return Encoder(identity, prepare, Vectors(model, kind, settings), model=model)
 
 
 def _unchanged(rows: Sequence[int], values: list[Any]) -> list[Any]:

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, DatasetDict
-from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
+from huggingface_hub import CommitInfo, CommitOperationAdd
 
 from hf_prune.arguments import did_you_mean
 from hf_prune.data_files import Splits
-from hf_prune.digest import column_digest
+from hf_prune.digest import column_digests
 from hf_prune.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.hub_commit import commit
-from hf_prune.hub_files import check_place, download, folder_of, make_repo
+from hf_prune.hub_files import Place, download, folder_of
 from hf_prune.hub_record import PICTURE, Record
 from hf_prune.provenance import RECIPE
 from hf_prune.records import JSON, PARQUET
@@ -81,7 +81,7 @@ def push_to_hub(
     """
     if not isinstance(dataset, Dataset | DatasetDict):
         raise ArgumentTypeError(f"`dataset`: wanted a Dataset or DatasetDict, got {type(dataset).__name__}")
-    check_place(repo_id)
+    place = Place(repo_id, token, revision, create_pr, private)
     push = _push_dict if isinstance(dataset, DatasetDict) else _push_dataset
     _check_options(push, config_name, options)
     parts = dataset if isinstance(dataset, DatasetDict) else {split or str(dataset.split or "train"): dataset}
@@ -89,15 +89,15 @@ def push_to_hub(
         Record(_of_pushed(chosen, parts[name]), config_name, name, explain, id_column)
         for name, chosen in _selections(parts, selection).items()
     ]
-    api, place = HfApi(token=token, library_name="hf_prune"), {"token": token, "revision": revision}
     folder = options.get("data_dir") or ("data" if config_name == "default" else config_name)  # as datasets has it
     coming = {config_name: {name: [f"{folder}/{name}-*"] for name in parts}}
-    first = _commit(api, repo_id, records, coming, private, revision, create_pr)
-    if create_pr:
-        place["revision"] = f"refs/pr/{first.pr_num}"
-    where = {"split": next(iter(parts))} if isinstance(dataset, Dataset) else {}
+    first = _commit(place, records, coming)
+    options |= {"config_name": config_name, "private": private, "token": token}
+    options["revision"] = f"refs/pr/{first.pr_num}" if create_pr else revision
+    if isinstance(dataset, Dataset):
+        options["split"] = next(iter(parts))
     try:
-        second = push(dataset, repo_id, config_name=config_name, private=private, **place, **where, **options)
+        second = push(dataset, repo_id, **options)
     except BaseException as error:
         error.add_note(
             "The record is on the Hub, the data are not: the repository still has the old ones. Push again."
@@ -112,18 +112,18 @@ def push_selection(
     *,
     config: str = "default",
     split: str | None = None,
-    token: str | bool | None = None,
-    revision: str | None = None,
-    create_pr: bool = False,
-    private: bool | None = None,
     explain: bool = False,
     id_column: str | None = None,
+    **place: Any,
 ) -> CommitInfo:
-    """See Selection.push_to_hub."""
-    check_place(repo_id)
+    """See Selection.push_to_hub.
+
+    Args:
+        place: as in Place.
+    """
     origin = selection.source.origin if selection.source else {}
     record = Record(selection, config, split or origin.get("split") or "train", explain, id_column)
-    return _commit(HfApi(token=token, library_name="hf_prune"), repo_id, [record], {}, private, revision, create_pr)
+    return _commit(Place(repo_id, **place), [record], {})
 
 
 def pull_selection(repo_id: str, config: str, split: str, revision: str | None, token: str | bool | None) -> Selection:
@@ -137,25 +137,18 @@ def pull_selection(repo_id: str, config: str, split: str, revision: str | None, 
 
 
 def push_dynamics(
-    dynamics: TrainingDynamics,
-    repo_id: str,
-    *,
-    config: str = "default",
-    split: str = "train",
-    token: str | bool | None = None,
-    revision: str | None = None,
-    create_pr: bool = False,
-    private: bool | None = None,
+    dynamics: TrainingDynamics, repo_id: str, *, config: str = "default", split: str = "train", **place: Any
 ) -> CommitInfo:
-    """See TrainingDynamics.push_to_hub."""
-    check_place(repo_id)
-    api, path = HfApi(token=token, library_name="hf_prune"), f"{folder_of(config, split)}/{DYNAMICS}"
+    """See TrainingDynamics.push_to_hub.
+
+    Args:
+        place: as in Place.
+    """
+    where, path = Place(repo_id, **place), f"{folder_of(config, split)}/{DYNAMICS}"
     with tempfile.TemporaryDirectory() as folder:
         dynamics.to_parquet(Path(folder) / DYNAMICS)
-        files = [CommitOperationAdd(path, Path(folder) / DYNAMICS)]
         message = f"Training dynamics of {config}/{split}: {dynamics.epochs} epochs of {len(dynamics)} rows"
-        repo_id = make_repo(api, repo_id, revision, private)
-        return commit(api, repo_id, files, message, revision=revision, create_pr=create_pr)
+        return commit(where, [CommitOperationAdd(path, Path(folder) / DYNAMICS)], message)
 
 
 def pull_dynamics(
@@ -220,30 +213,19 @@ def _selections(
 
 def _of_pushed(selection: Selection, pruned: Dataset) -> Selection:
     """With the digests of the rows that will lie beside the record."""
-    return replace(selection, pruned={column: column_digest(pruned, column) for column in pruned.column_names})
+    return replace(selection, pruned=column_digests(pruned))
 
 
-def _commit(
-    api: HfApi,
-    repo_id: str,
-    records: list[Record],
-    coming: Mapping[str, Splits],
-    private: bool | None,
-    revision: str | None,
-    create_pr: bool,
-) -> CommitInfo:
+def _commit(place: Place, records: list[Record], coming: Mapping[str, Splits]) -> CommitInfo:
     """The records and the card in one commit."""
     with tempfile.TemporaryDirectory() as temporary:
         files = [file for record in records for file in record.files(Path(temporary) / record.folder)]
         paths = {file.path_in_repo for file in files}
-        repo_id = make_repo(api, repo_id, revision, private)
 
         def change(card: str) -> str:
             for record in records:
-                card = record.added_to(card, repo_id, picture=f"{record.folder}/{PICTURE}" in paths)
+                card = record.added_to(card, place.repo, picture=f"{record.folder}/{PICTURE}" in paths)
             return card
 
         message = "; ".join(f"hf_prune: record of {record.config}/{record.split}" for record in records)
-        return commit(
-            api, repo_id, files, message, change=change, coming=coming, revision=revision, create_pr=create_pr
-        )
+        return commit(place, files, message, change=change, coming=coming)

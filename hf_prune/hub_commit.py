@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, hf_hub_download
+from huggingface_hub import CommitInfo, CommitOperationAdd, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
 from hf_prune.data_files import Splits, with_data_files
-from hf_prune.hub_files import CARD
+from hf_prune.hub_files import CARD, Place
 
 ATTEMPTS = 3
 """Times that it is tried while others commit too."""
@@ -18,15 +18,12 @@ OTHERS_COMMIT = {409, 412}
 
 
 def commit(
-    api: HfApi,
-    repo_id: str,
+    place: Place,
     files: Sequence[CommitOperationAdd],
     message: str,
     *,
     change: Callable[[str], str] = str,
     coming: Mapping[str, Splits] | None = None,
-    revision: str | None = None,
-    create_pr: bool = False,
 ) -> CommitInfo:
     """Commit `files` and the card.
 
@@ -35,18 +32,18 @@ def commit(
         coming: as in `with_data_files`.
     """
     for attempt in range(ATTEMPTS):
-        info = api.dataset_info(repo_id, revision=revision)
-        old = _card(api, repo_id, info.sha)
-        new = change(with_data_files(old, api, info, coming or {}))
+        info = place.api.dataset_info(place.repo, revision=place.revision)
+        old = _card(place, info.sha)
+        new = change(with_data_files(old, place.api, info, coming or {}))
         card = [CommitOperationAdd(CARD, new.encode())] if new != old else []
         try:
-            return api.create_commit(
-                repo_id,
+            return place.api.create_commit(
+                place.repo,
                 [*files, *card],
                 commit_message=message,
                 repo_type="dataset",
-                revision=revision,
-                create_pr=create_pr,
+                revision=place.revision,
+                create_pr=place.create_pr,
                 parent_commit=info.sha,
             )
         except HfHubHTTPError as error:
@@ -56,9 +53,9 @@ def commit(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _card(api: HfApi, repo_id: str, revision: str | None) -> str:
+def _card(place: Place, revision: str | None) -> str:
     try:
-        file = hf_hub_download(repo_id, CARD, repo_type="dataset", revision=revision, token=api.token)
+        file = hf_hub_download(place.repo, CARD, repo_type="dataset", revision=revision, token=place.token)
     except EntryNotFoundError:
         return ""
     return Path(file).read_text(encoding="utf-8")

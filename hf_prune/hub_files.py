@@ -1,8 +1,9 @@
-"""Repositories on the Hub: which are ours to write to, what lies where in them, and files of one commit."""
+"""Repositories on the Hub: where one pushes to, what lies where in them, and files of one commit."""
 
 import re
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
@@ -27,26 +28,45 @@ def folder_of(config: str, split: str) -> str:
     return f"{FOLDER}/{config}/{split}"
 
 
-def check_place(repo_id: Any) -> None:
-    if not isinstance(repo_id, str):
-        raise ArgumentTypeError(f"`repo_id`: wanted a text such as 'me/cifar10-d2-30', got {repo_id!r}")
-    if repo_id.startswith("buckets/"):
-        raise ArgumentError(
-            f"`repo_id`: {repo_id!r} is a bucket, which has no commits and no card and so can't hold the record of a "
-            "selection; push to a dataset repository, or the rows alone: "
-            "coreset.select(range(len(coreset))).push_to_hub(...)"
-        )
+@dataclass(frozen=True)
+class Place:
+    """Where something is pushed to; the arguments are those of Dataset.push_to_hub.
 
+    Raises:
+        ArgumentError, ArgumentTypeError: a place that can't hold a record.
+    """
 
-def make_repo(api: HfApi, repo_id: str, revision: str | None, private: bool | None) -> str:
-    """The repository's full name, of the user where no owner is given; it and its branch are made if need be."""
-    try:
-        repo_id = api.repo_info(repo_id, repo_type="dataset").id
-    except RepositoryNotFoundError:
-        repo_id = api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True).repo_id
-    if revision is not None and not revision.startswith("refs/pr/"):
-        api.create_branch(repo_id, branch=revision, repo_type="dataset", exist_ok=True)
-    return repo_id
+    repo_id: str
+    token: str | bool | None = field(default=None, repr=False)
+    revision: str | None = None
+    create_pr: bool = False
+    private: bool | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.repo_id, str):
+            raise ArgumentTypeError(f"`repo_id`: wanted a text such as 'me/cifar10-d2-30', got {self.repo_id!r}")
+        if self.repo_id.startswith("buckets/"):
+            raise ArgumentError(
+                f"`repo_id`: {self.repo_id!r} is a bucket, which has no commits and no card and so can't hold the "
+                "record of a selection; push to a dataset repository, or the rows alone: "
+                "coreset.select(range(len(coreset))).push_to_hub(...)"
+            )
+
+    @cached_property
+    def api(self) -> HfApi:
+        return HfApi(token=self.token, library_name="hf_prune")
+
+    @cached_property
+    def repo(self) -> str:
+        """The repository's full name, of the user where no owner is given; it and its branch are made if need be."""
+        try:
+            repo = self.api.repo_info(self.repo_id, repo_type="dataset").id
+        except RepositoryNotFoundError:
+            made = self.api.create_repo(self.repo_id, repo_type="dataset", private=self.private, exist_ok=True)
+            repo = made.repo_id
+        if self.revision is not None and not self.revision.startswith("refs/pr/"):
+            self.api.create_branch(repo, branch=self.revision, repo_type="dataset", exist_ok=True)
+        return repo
 
 
 def download(repo_id: str, paths: list[str], revision: str | None, token: str | bool | None) -> list[Path]:

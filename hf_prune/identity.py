@@ -25,9 +25,8 @@ PASSING = frozenset({"truncation", "padding", "name_or_path", "is_local"})
 def model_digest(model: nn.Module, without: Container[str] = ()) -> str:
     """Of the classes, the settings and every weight but those named, wherever the model came from."""
     digest = hashlib.blake2b(digest_size=16)
-    for name, cls in sorted(
-        {f"{type(part).__module__}.{type(part).__qualname__}": type(part) for part in model.modules()}.items()
-    ):
+    classes = {f"{cls.__module__}.{cls.__qualname__}": cls for cls in map(type, model.modules())}
+    for name, cls in sorted(classes.items()):
         digest.update(name.encode())
         if not name.startswith(LIBRARIES):
             digest.update(_source(cls).encode())

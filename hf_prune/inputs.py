@@ -10,7 +10,7 @@ import pyarrow as pa
 from datasets import ClassLabel, Dataset
 from numpy.typing import NDArray
 
-from hf_prune.arguments import did_you_mean
+from hf_prune.columns import check_column, stored_column
 from hf_prune.digest import array_digest
 from hf_prune.dynamics import TrainingDynamics, checked_dynamics
 from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError, MissingSignalError
@@ -200,7 +200,7 @@ class Inputs:
     def _column_groups(self, column: str) -> Groups:
         feature = self._dataset.features[column]
         names = feature.names if isinstance(feature, ClassLabel) else None
-        groups = encode(column, _arrow_column(self._dataset, column), names)
+        groups = encode(column, stored_column(self._dataset, column), names)
         return groups if column == self._label_column else replace(groups, numbered=False)
 
     def _array(self, name: str, value: Any, ndim: int) -> NDArray[Any]:
@@ -243,14 +243,6 @@ def label_groups(dataset: Dataset, label_column: str | None = None) -> Groups:
     return Inputs(dataset, label_column, None, {})._labels
 
 
-def check_column(dataset: Dataset, argument: str, column: Any) -> None:
-    if not isinstance(column, str):
-        raise ArgumentTypeError(f"`{argument}`: wanted the name of a column, got {column!r}")
-    if column not in dataset.column_names:
-        hint = did_you_mean(column, dataset.column_names)
-        raise ArgumentError(f"`{argument}`: no column {column!r}.{hint} Columns: {dataset.column_names}")
-
-
 def _default_label_column(dataset: Dataset) -> str | None:
     """The only ClassLabel column, else `label`, else `labels`."""
     class_labels: list[str] = [name for name, feature in dataset.features.items() if isinstance(feature, ClassLabel)]
@@ -259,14 +251,8 @@ def _default_label_column(dataset: Dataset) -> str | None:
     return next((name for name in ("label", "labels") if name in dataset.column_names), None)
 
 
-def _arrow_column(dataset: Dataset, column: str) -> pa.Array:
-    """The stored values of a column, whatever the dataset's format is."""
-    stored = dataset.select_columns([column]).with_format("arrow")[:].column(0)
-    return stored.combine_chunks()
-
-
 def _column_floats(dataset: Dataset, argument: str, column: str, ndim: int) -> NDArray[Any]:
-    array = _arrow_column(dataset, column)
+    array = stored_column(dataset, column)
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     if array.null_count:

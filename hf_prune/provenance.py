@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hf_prune.columns import check_column, stored_column
 from hf_prune.config import describe
-from hf_prune.digest import column_digest
+from hf_prune.digest import column_digest, column_digests
 from hf_prune.errors import AlignmentError, ArgumentError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Source:
         origin: names and where it is from, as JSON values.
         dataset: itself, where it is at hand.
         digests: one per column; of `dataset` computed when first asked for.
-        ids: (n,) values that name the rows, where the record holds some.
+        ids: the name of a column and its (n,) values, which name the rows, where the record holds some.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Source:
         origin: Mapping[str, Any],
         dataset: "Dataset | None" = None,
         digests: Mapping[str, str] | None = None,
-        ids: pa.Array | None = None,
+        ids: tuple[str, pa.Array] | None = None,
     ) -> None:
         self.n = n
         self.origin = dict(origin)
@@ -58,7 +59,7 @@ class Source:
         """Digest by column of the source."""
         if self._digests is None:
             assert self.dataset is not None, "a Source has its dataset or its digests"
-            self._digests = {column: column_digest(self.dataset, column) for column in self.dataset.column_names}
+            self._digests = column_digests(self.dataset)
         return self._digests
 
     @classmethod
@@ -105,7 +106,7 @@ class Source:
     def _check_ids(self, dataset: "Dataset", column: str) -> None:
         if self.ids is None:
             raise ArgumentError("`id_column`: this selection's record holds no ids; leave it out")
-        recorded, found = self.ids.to_pylist(), ids_of(dataset, column).to_pylist()
+        recorded, found = self.ids[1].to_pylist(), ids_of(dataset, column).to_pylist()
         if recorded == found:
             return
         missing, more = set(recorded).difference(found), set(found).difference(recorded)
@@ -138,9 +139,8 @@ def _on_the_hub(files: list[str]) -> dict[str, str]:
 
 def ids_of(dataset: "Dataset", column: str) -> pa.Array:
     """(n,) values of a column that names rows: ints or strings, each another, none null."""
-    if column not in dataset.column_names:
-        raise ArgumentError(f"`id_column`: no column {column!r} in {dataset.column_names}")
-    ids = dataset.select_columns([column]).with_format("arrow")[:].column(0).combine_chunks()
+    check_column(dataset, "id_column", column)
+    ids = stored_column(dataset, column)
     if not (pa.types.is_integer(ids.type) or pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type)):
         raise ArgumentError(f"`id_column`: wanted ints or strings, {column!r} holds {ids.type}")
     distinct = pc.count_distinct(ids, mode="all").as_py()

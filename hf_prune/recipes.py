@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from accelerate.utils import broadcast
 from datasets import ClassLabel, Dataset, DatasetDict, load_dataset, load_from_disk
 from torch import nn
@@ -14,6 +13,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from hf_prune.comparison import Comparison
 from hf_prune.errors import ArgumentError
 from hf_prune.plots import plot_comparison
+from hf_prune.process_state import process_state
 
 LOADERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", ".txt": "text"}
 
@@ -78,15 +78,14 @@ def fit(
     settings = TrainingArguments(
         output_dir=arguments.output_dir,
         max_steps=arguments.max_steps,
-        per_device_train_batch_size=max(1, arguments.batch_size // PartialState().num_processes),
+        per_device_train_batch_size=max(1, arguments.batch_size // process_state().num_processes),
         per_device_eval_batch_size=250,
         learning_rate=arguments.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=0.1,
         seed=seed,
         remove_unused_columns=False,
-        # Said, because several processes without accelerators else know nothing of each other.
-        use_cpu=not torch.accelerator.is_available(),
+        use_cpu=process_state().device.type == "cpu",  # the Trainer makes the state anew
         dataloader_pin_memory=torch.cuda.is_available(),
         # One bar over all trainings says more than several lines for each of them.
         disable_tqdm=True,
@@ -106,7 +105,7 @@ def fit(
 
 def in_all_processes(recorder: Any, file: Path) -> Path:
     """The recorder's dynamics as a file, which every process may pass as dynamics=; the first process writes it."""
-    state = PartialState()
+    state = process_state()
     if state.is_main_process:
         recorder.dynamics.save(file)
     state.wait_for_everyone()
@@ -115,7 +114,7 @@ def in_all_processes(recorder: Any, file: Path) -> Path:
 
 def leave(folder: Path, coreset: Dataset, comparison: Comparison) -> None:
     """Write coreset, selection, table, raw results and picture; in the first process."""
-    if not PartialState().is_main_process:
+    if not process_state().is_main_process:
         return
     coreset.selection.save(folder / "selection")
     coreset.with_format(None).save_to_disk(folder / "coreset")

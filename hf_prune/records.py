@@ -14,6 +14,7 @@ from hf_prune.errors import ArgumentError
 FORMAT = "hf_prune.selection/1"
 JSON, PARQUET = "selection.json", "selection.parquet"
 MOST_ROWS = 2**33
+"""Beyond it a row count is taken for made up."""
 
 
 def write_record(path: str | os.PathLike[str], header: dict[str, Any], table: pa.Table) -> None:
@@ -55,9 +56,9 @@ def read_record(path: str | os.PathLike[str]) -> tuple[dict[str, Any], pa.Table]
         if rows != header.get("rows") or rows > MOST_ROWS:  # before anything as long is reserved
             raise ValueError(f"{rows} rows in {PARQUET}, {header.get('rows')} in {JSON}, {MOST_ROWS} at most")
         table = pq.read_table(folder / PARQUET, partitioning=None)
+    except ArgumentError:
+        raise
     except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
-        if isinstance(error, ArgumentError):
-            raise
         raise ArgumentError(f"`path`: the selection in {str(folder)!r} is damaged: {error}") from error
     return header, table
 

@@ -221,7 +221,8 @@ class Selection:
         """Write the folder `path` with selection.json and selection.parquet; a folder of ours there is replaced.
 
         Args:
-            id_column: a column of the source whose values, ints or strings, name its rows; kept for `apply`.
+            id_column: a column of the source whose values, ints or strings, name its rows; kept for `apply`. A
+                selection that was read with ids keeps them.
 
         Raises:
             ArgumentError: something else is at `path`, or the column holds nulls or an id twice.

@@ -24,9 +24,11 @@ def to_record(
     Args:
         compact: scores and other amounts in 32 bits or less, as on the Hub.
         explain: also what the method found of every row.
-        id_column: a column of the source whose values name its rows, in place of their positions.
+        id_column: a column of the source whose values name its rows, in place of their positions; by default the ids
+            that the selection was read with, if any.
     """
     groups, source, n = selection.groups, selection.source, selection.n
+    ids = _ids(source, id_column)
     header = {
         "hf_prune": importlib.metadata.version("hf_prune"),
         "rows": n,
@@ -35,15 +37,13 @@ def to_record(
         "groups": None if groups is None else {"values": groups.values, "names": groups.names},
         "steps": [asdict(step) for step in selection.steps],
         "source": None if source is None else {"origin": source.origin, "digests": source.digests},
-        "id_column": id_column,
+        "id_column": None if ids is None else ids[0],
         "pruned": selection.pruned,
     }
     kept = np.zeros(n, dtype=bool)
     kept[selection.indices] = True
     small = np.int32 if compact and n < 2**31 else np.int64
-    columns: dict[str, Any] = {"row": np.arange(n, dtype=small)}
-    if id_column is not None:
-        columns = {"id": _ids(selection, id_column)}
+    columns: dict[str, Any] = {"row": np.arange(n, dtype=small)} if ids is None else {"id": ids[1]}
     columns |= {"kept": kept, "score": selection.scores.astype(np.float32) if compact else selection.scores}
     if selection.rank is not None:
         rank = np.zeros(n, dtype=small)
@@ -69,15 +69,16 @@ def reasons(selection: "Selection") -> pa.Array:
     return pa.DictionaryArray.from_arrays(found, words)
 
 
-def _ids(selection: "Selection", column: str) -> pa.Array:
-    """The source's values that name its rows, each another."""
-    dataset = None if selection.source is None else selection.source.dataset
-    if dataset is None:
+def _ids(source: Source | None, column: str | None) -> tuple[str, pa.Array] | None:
+    """The column's name and its values in the source, each another; without a column those that were read."""
+    if column is None:
+        return None if source is None else source.ids
+    if source is None or source.dataset is None:
         raise ArgumentError(
-            "`id_column`: the selection has no source at hand, as after load or pickle; push or save it where it was "
-            "made, or apply it to the source first, as in selection.apply(ds).selection"
+            "`id_column`: the selection has no source at hand, as after load or pickle; name the column where the "
+            "selection is made"
         )
-    return ids_of(dataset, column)
+    return column, ids_of(source.dataset, column)
 
 
 def from_record(header: dict[str, Any], table: pa.Table) -> dict[str, Any]:
@@ -106,7 +107,9 @@ def from_record(header: dict[str, Any], table: pa.Table) -> dict[str, Any]:
         str(step)  # a method that can be described
         _require(step.n >= len(indices), f"a step that saw {step.n} rows")
     if (source := header["source"]) is not None:
-        ids = table.column("id").combine_chunks() if header.get("id_column") else None
+        named = header.get("id_column")
+        _require(named is None or isinstance(named, str), "the id column's name is no text")
+        ids = None if named is None else (named, table.column("id").combine_chunks())
         source = Source(n, source["origin"], digests=dict(source["digests"]), ids=ids)
         _require(all(isinstance(part, str) for pair in source.digests.items() for part in pair), "digests are text")
     if (pruned := header.get("pruned")) is not None:

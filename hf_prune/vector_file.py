@@ -13,6 +13,8 @@ from hf_prune.errors import ArgumentError
 
 COMPLETE, GROWING, MARKS, ABOUT = "vectors.npy", "vectors.partial.npy", "shards.partial.npy", "about.json"
 
+Mapped = np.memmap[Any, np.dtype[Any]]
+
 
 class VectorFile:
     """The vectors in `folder`: those of finished shards are there for good.
@@ -60,7 +62,7 @@ class VectorFile:
         """The shards that are not there yet."""
         return np.flatnonzero(np.load(self.folder / MARKS) == 0)
 
-    def open(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def open(self) -> tuple[Mapped, Mapped]:
         """The growing vectors and the marks of their shards, for `finish_shard`."""
         vectors = np.load(self.folder / GROWING, mmap_mode="r+")
         return vectors, np.load(self.folder / MARKS, mmap_mode="r+")
@@ -76,13 +78,11 @@ class VectorFile:
         return vectors
 
 
-def finish_shard(vectors: NDArray[np.float32], marks: NDArray[np.uint8], shard: int) -> None:
+def finish_shard(vectors: Mapped, marks: Mapped, shard: int) -> None:
     """Mark a shard whose vectors are written, once they lie on the disk."""
-    for array in (vectors, marks):
-        assert isinstance(array, np.memmap), "of VectorFile.open"
-    vectors.flush()  # type: ignore[attr-defined]
+    vectors.flush()
     marks[shard] = 1
-    marks.flush()  # type: ignore[attr-defined]
+    marks.flush()
 
 
 def _reserve(file: Path) -> None:

@@ -6,6 +6,7 @@ from huggingface_hub import DatasetCard
 
 import hf_prune
 from hf_prune.card import amended, plain, section
+from hf_prune.provenance import RECIPE
 
 EVIL = [
     "<script>alert(1)</script>",
@@ -86,8 +87,9 @@ def test_what_shows_nothing_is_left_out():
 @pytest.mark.parametrize("evil", EVIL)
 def test_strings_from_data_stay_text(evil):
     ds = Dataset.from_dict({"label": [evil] * 5 + ["good"] * 5})
+    ds.info.description = f"{RECIPE} {evil}"
     selection = ds.prune("random", keep=4, quotas="equal").selection
-    ds.info.description = evil
+    assert selection.history()[0] == evil.strip()
     text = section(selection, "me/x", "default", "train", picture=False)
     card = amended("# Mine\n", text, "default", "train")
     assert card.count("<!-- hf_prune default/train: end -->") == 1

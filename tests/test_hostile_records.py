@@ -121,6 +121,7 @@ def test_other_json(record, text):
         {"source": {"origin": {}, "digests": {"x": 3}}},
         {"pruned": 3},
         {"pruned": {"x": ["y"]}},
+        {"id_column": 3},
         {"id_column": "x", "rows": 60, "source": {"origin": 5, "digests": {}}},
     ],
 )

@@ -507,6 +507,10 @@ def test_ids(hub, ds, coreset):
         )
     with pytest.raises(hf_prune.AlignmentError, match="in another order, first at row 0: 1001 here, 1000 on record"):
         selection.apply(ds.select([1, 0, *range(2, 60)]), id_column="uid")
+    selection.push_to_hub("me/again", token=WRITER)  # the ids that it was read with
+    assert pulled("me/again").apply(renamed, id_column="number")["number"][:] == coreset["uid"][:]
+    with pytest.raises(hf_prune.ArgumentError, match="no source at hand, as after load or pickle"):
+        selection.push_to_hub("me/again", token=WRITER, id_column="uid")
     with pytest.raises(hf_prune.ArgumentError, match="'label' has 0 nulls and 57 repeated ids"):
         selection.apply(ds, id_column="label")
     with pytest.raises(hf_prune.ArgumentError, match="no column 'id'"):

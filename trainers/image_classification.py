@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from datasets import Dataset, DatasetDict, Features, List, Value
 from datasets.utils import tqdm
 from transformers import HfArgumentParser, ResNetConfig, ResNetForImageClassification, Trainer
@@ -26,6 +25,7 @@ from transformers import HfArgumentParser, ResNetConfig, ResNetForImageClassific
 import hf_prune
 from hf_prune.comparison import Run, compare
 from hf_prune.example_data import fashion_mnist, mnist_5k
+from hf_prune.process_state import process_state
 from hf_prune.recipes import fit, in_all_processes, leave, means, read_data, three_parts
 
 METHODS = {
@@ -57,7 +57,7 @@ class Arguments:
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     (arguments,) = HfArgumentParser(Arguments).parse_args_into_dataclasses(argv)
     torch.set_num_threads(arguments.threads)
-    state, folder = PartialState(cpu=not torch.accelerator.is_available()), Path(arguments.output_dir)
+    state, folder = process_state(), Path(arguments.output_dir)
     with state.main_process_first():
         parts = with_pixels(load(arguments), arguments.image_size)
     train_part, validation, test = parts["train"], parts["validation"], parts["test"]

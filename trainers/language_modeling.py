@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from datasets import Dataset, DatasetDict
 from datasets.utils import tqdm
 from tokenizers import ByteLevelBPETokenizer
@@ -34,6 +33,7 @@ from transformers import (
 import hf_prune
 from hf_prune.comparison import FULL, Spread
 from hf_prune.example_data import movie_snippets
+from hf_prune.process_state import process_state
 from hf_prune.recipes import fit, in_all_processes, read_data, three_parts
 
 END, PAD = "<|endoftext|>", "<|pad|>"
@@ -66,7 +66,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     (arguments,) = HfArgumentParser(Arguments).parse_args_into_dataclasses(argv)
-    state, folder = PartialState(cpu=not torch.accelerator.is_available()), Path(arguments.output_dir)
+    state, folder = process_state(), Path(arguments.output_dir)
     with state.main_process_first():
         parts = load(arguments)
     tokenizer = a_tokenizer(parts["train"]["text"], arguments)

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from datasets import Dataset
 from datasets.utils import tqdm
 from numpy.typing import NDArray
@@ -30,6 +29,7 @@ from transformers import HfArgumentParser, Trainer
 import hf_prune
 from hf_prune.comparison import Run, compare
 from hf_prune.example_data import minilm, movie_snippets
+from hf_prune.process_state import process_state
 from hf_prune.recipes import fit, in_all_processes, leave, means, read_data, three_parts
 
 METHODS = {
@@ -60,7 +60,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     (arguments,) = HfArgumentParser(Arguments).parse_args_into_dataclasses(argv)
-    state, folder = PartialState(cpu=not torch.accelerator.is_available()), Path(arguments.output_dir)
+    state, folder = process_state(), Path(arguments.output_dir)
     with state.main_process_first():
         parts, encoder = load(arguments), arguments.encoder or str(minilm())
     vectors = {name: hf_prune.embed(part, encoder, column="text", truncate=True) for name, part in parts.items()}
