@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hf_prune.attach import attach_methods as _attach_methods
 from hf_prune.config import from_config as from_config
 from hf_prune.dataset import prune as prune
-from hf_prune.dynamics import TrainingDynamics as TrainingDynamics
+from hf_prune.dynamics.dynamics import TrainingDynamics as TrainingDynamics
 from hf_prune.errors import AlignmentError as AlignmentError
 from hf_prune.errors import ArgumentError as ArgumentError
 from hf_prune.errors import ArgumentTypeError as ArgumentTypeError
@@ -18,7 +18,6 @@ from hf_prune.errors import HFPruneError as HFPruneError
 from hf_prune.errors import MissingExtraError as MissingExtraError
 from hf_prune.errors import MissingSignalError as MissingSignalError
 from hf_prune.groups import Groups as Groups
-from hf_prune.hub import push_to_hub as push_to_hub
 from hf_prune.methods.aum import AUM as AUM
 from hf_prune.methods.base import Method as Method
 from hf_prune.methods.base import PoolMethod as PoolMethod
@@ -35,26 +34,27 @@ from hf_prune.methods.mixture import Mixture as Mixture
 from hf_prune.methods.per_class import PerClass as PerClass
 from hf_prune.methods.perplexity import Perplexity as Perplexity
 from hf_prune.methods.prototypicality import Prototypicality as Prototypicality
+from hf_prune.methods.quotas import EqualQuotas as EqualQuotas
+from hf_prune.methods.quotas import ProportionalQuotas as ProportionalQuotas
+from hf_prune.methods.quotas import Quotas as Quotas
 from hf_prune.methods.random_ import Random as Random
 from hf_prune.methods.variability import Variability as Variability
-from hf_prune.quotas import EqualQuotas as EqualQuotas
-from hf_prune.quotas import ProportionalQuotas as ProportionalQuotas
-from hf_prune.quotas import Quotas as Quotas
-from hf_prune.selection import Selection as Selection
-from hf_prune.selection import selection_of as selection_of
-from hf_prune.signals import Signals as Signals
+from hf_prune.publish import push_to_hub as push_to_hub
+from hf_prune.selection.selection import Selection as Selection
+from hf_prune.selection.selection import selection_of as selection_of
+from hf_prune.signals.signals import Signals as Signals
 
 if TYPE_CHECKING:
     from hf_prune import comparison as comparison
     from hf_prune import metrics as metrics
     from hf_prune import plots as plots
-    from hf_prune.callback import PruningTrainerCallback as PruningTrainerCallback
-    from hf_prune.embeddings import embed as embed
+    from hf_prune.embeddings.compute import embed as embed
+    from hf_prune.recording.callback import PruningTrainerCallback as PruningTrainerCallback
 
 __version__ = "0.1.0"
 
 _MODULES = ("comparison", "metrics", "plots")
-_LATE = {"PruningTrainerCallback": "hf_prune.callback", "embed": "hf_prune.embeddings"}
+_LATE = {"PruningTrainerCallback": "hf_prune.recording.callback", "embed": "hf_prune.embeddings.compute"}
 """Public names whose modules import torch."""
 
 _attach_methods()

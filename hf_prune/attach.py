@@ -7,8 +7,8 @@ from typing import Any
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
 from hf_prune.dataset import prune
-from hf_prune.hub import ADDED, push_as_usual
-from hf_prune.selection import Selection, selection_of
+from hf_prune.publish import ADDED, push_as_usual
+from hf_prune.selection.selection import Selection, selection_of
 
 
 def attach_methods() -> None:

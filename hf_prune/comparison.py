@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from hf_prune.dataset import prune
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups
-from hf_prune.inputs import label_groups
+from hf_prune.labels import label_groups
 from hf_prune.recalls import count_recalls
 
 FULL = "all rows"

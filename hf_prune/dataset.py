@@ -12,11 +12,11 @@ from hf_prune.arguments import did_you_mean, whole_number
 from hf_prune.budget import plain_keep, resolve_keep
 from hf_prune.config import named
 from hf_prune.errors import ArgumentError, ArgumentTypeError
-from hf_prune.inputs import Inputs
 from hf_prune.methods.base import Method
 from hf_prune.methods.per_class import PerClass
-from hf_prune.provenance import Source, Step
-from hf_prune.selection import Selection, live_selection
+from hf_prune.selection.selection import Selection, live_selection
+from hf_prune.selection.source import Source, Step
+from hf_prune.signals.inputs import Inputs
 
 D = TypeVar("D", Dataset, DatasetDict)
 

@@ -7,13 +7,13 @@ import numpy as np
 from hf_prune.comparison import FULL, Comparison, Spread, size_text
 from hf_prune.errors import ArgumentError, MissingExtraError
 from hf_prune.groups import shortened
-from hf_prune.methods.random_ import keyed_hash
+from hf_prune.kernels.keyed_hash import keyed_hash
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from hf_prune.dynamics import TrainingDynamics
-    from hf_prune.selection import Selection
+    from hf_prune.dynamics.dynamics import TrainingDynamics
+    from hf_prune.selection.selection import Selection
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 """The palette of Okabe and Ito (2008), which colour-blind readers can tell apart; its yellow is too pale for lines."""

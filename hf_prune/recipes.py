@@ -12,8 +12,8 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from hf_prune.comparison import Comparison
 from hf_prune.errors import ArgumentError
+from hf_prune.models import process_state
 from hf_prune.plots import plot_comparison
-from hf_prune.process_state import process_state
 
 LOADERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", ".txt": "text"}
 

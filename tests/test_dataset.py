@@ -9,7 +9,7 @@ from datasets import Array2D, ClassLabel, Dataset, DatasetDict, Features, Iterab
 
 import hf_prune
 from hf_prune.digest import array_digest
-from hf_prune.dynamics import TrainingDynamics
+from hf_prune.dynamics.dynamics import TrainingDynamics
 
 N = 60
 draw = np.random.default_rng(5)

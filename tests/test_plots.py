@@ -6,8 +6,8 @@ from datasets import Dataset
 
 import hf_prune
 from hf_prune.comparison import FULL, Comparison, Result
-from hf_prune.dynamics import SIGNALS, TrainingDynamics
-from hf_prune.methods.random_ import keyed_hash
+from hf_prune.dynamics.dynamics import SIGNALS, TrainingDynamics
+from hf_prune.kernels.keyed_hash import keyed_hash
 from hf_prune.plots import DRAWN_POINTS, plot_comparison, plot_data_map, plot_selection
 
 

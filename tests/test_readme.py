@@ -44,7 +44,7 @@ def test_readme(text_task, registry, hub, tmp_path, monkeypatch, capsys):
     names["Trainer"] = lambda *args, **options: transformers.Trainer(*args, data_collator=collator, **options)
     names["tokenized"], names["collate"] = text_task.dataset.remove_columns("note"), collator
     names["tokenizer"], names["encoder"] = text_task.tokenizer, tiny_encoders.bert(tmp_path / "encoder")
-    monkeypatch.setattr("hf_prune.embeddings.HF_HOME", str(tmp_path))
+    monkeypatch.setattr("hf_prune.embeddings.compute.HF_HOME", str(tmp_path))
     names["optimizer"] = torch.optim.SGD(names["model"].parameters(), 0.1)
     for block in BLOCKS:
         # What is written for thousands of rows and for cats and dogs, in the sizes and classes of the tiny data.

@@ -6,8 +6,7 @@ import pytest
 
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import crossed, encode
-from hf_prune.intervals import clopper_pearson
-from hf_prune.recalls import Recalls, count_recalls, read_recalls
+from hf_prune.recalls import Recalls, clopper_pearson, count_recalls, read_recalls
 
 PETS = encode("label", [0, 1, 0, 1], ["cat", "dog"])
 

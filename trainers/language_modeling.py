@@ -33,7 +33,7 @@ from transformers import (
 import hf_prune
 from hf_prune.comparison import FULL, Spread
 from hf_prune.example_data import movie_snippets
-from hf_prune.process_state import process_state
+from hf_prune.models import process_state
 from hf_prune.recipes import fit, in_all_processes, read_data, three_parts
 
 END, PAD = "<|endoftext|>", "<|pad|>"

@@ -29,7 +29,7 @@ from transformers import HfArgumentParser, Trainer
 import hf_prune
 from hf_prune.comparison import Run, compare
 from hf_prune.example_data import minilm, movie_snippets
-from hf_prune.process_state import process_state
+from hf_prune.models import process_state
 from hf_prune.recipes import fit, in_all_processes, leave, means, read_data, three_parts
 
 METHODS = {

@@ -1,1 +1,4 @@
-"""Array kernels: numpy arrays in, numpy arrays out, no Hugging Face types."""
+"""Arrays in, arrays out, and no types of Hugging Face.
+
+Imports errors of the ground floor and nothing else.
+"""

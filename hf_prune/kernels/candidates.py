@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
 from hf_prune.kernels.fast import loops
+from hf_prune.kernels.hardware import has_bfloat16_units
 from hf_prune.kernels.pages import working_space
 from hf_prune.kernels.threads import Each
 from hf_prune.kernels.tiles import tiles
@@ -288,11 +289,3 @@ def proposers(centred: Centred, k: int, each: Each | None) -> Iterator[Proposer]
             yield FaissFlat(centred, k)
     else:
         yield FaissFlat(centred, k)
-
-
-def has_bfloat16_units() -> bool:
-    """Whether the processor multiplies bfloat16 faster than float32."""
-    import torch
-
-    abilities = torch.cpu.get_capabilities()
-    return bool(abilities.get("amx_bf16") or abilities.get("avx512_bf16"))

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.kernels.measure import LANES
+from hf_prune.kernels.tiles import LANES
 
 BLOCK = 64
 """Products that are compared with the limit at once."""

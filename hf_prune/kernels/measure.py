@@ -7,10 +7,7 @@ from numpy.typing import NDArray
 
 from hf_prune.kernels.fast import loops
 from hf_prune.kernels.threads import Each
-from hf_prune.kernels.tiles import tiles
-
-LANES = 16
-"""Partial sums of a squared distance: dimension j is added to sum j % LANES, then the sums are added pairwise."""
+from hf_prune.kernels.tiles import LANES, tiles
 
 ROWS_AT_A_TIME = 1024
 WORKING_BYTES = 64 * 2**20

@@ -1,6 +1,9 @@
-"""Cutting rows into parts that fit into memory."""
+"""Cutting rows into parts that fit into memory, and dimensions into the lanes of a sum."""
 
 import math
+
+LANES = 16
+"""Partial sums of a squared distance: dimension j is added to sum j % LANES, then the sums are added pairwise."""
 
 ALIGNED = 64
 """Parts begin at multiples of it, where vector and matrix units work best."""

@@ -1,1 +1,4 @@
-"""Pruning methods: one frozen dataclass a file, named as the file is."""
+"""How rows are chosen: one file a method, and modifiers that hold methods.
+
+Imports signals, selection, dynamics, embeddings, kernels and the ground floor.
+"""

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from hf_prune.arguments import one_of, whole_number
 from hf_prune.config import Configurable
-from hf_prune.cutoff import Cutoff, checked_cutoff, cutoff_needs, suspects, why_no_cutoff
-from hf_prune.dynamics import Epochs
+from hf_prune.dynamics.dynamics import Epochs
 from hf_prune.errors import ArgumentError, ArgumentTypeError
-from hf_prune.evidence import Evidence, put
-from hf_prune.selection import Selection
-from hf_prune.signals import Signals
+from hf_prune.methods.suspects import Cutoff, checked_cutoff, cutoff_needs, suspects, why_no_cutoff
+from hf_prune.selection.evidence import Evidence, put
+from hf_prune.selection.selection import Selection
+from hf_prune.signals.signals import Signals
 
 Prefer = Literal["hard", "easy", "middle"]
 
@@ -35,8 +35,8 @@ class PoolMethod(Method):
     Args:
         cutoff: which rows are held back because their labels are suspect: a fraction in [0, 1) of the whole dataset,
             lowest AUM first, or "auto", which reads the fraction and the rows from dynamics, labels and a
-            nearest-neighbour graph of all rows (hf_prune.cutoff.suspects has the rule). Held-back rows are taken,
-            least suspect first, only where a pool has too few others for its budget. None is "auto" where dynamics
+            nearest-neighbour graph of all rows (methods.suspects has the rule). Held-back rows are taken, least
+            suspect first, only where a pool has too few others for its budget. None is "auto" where dynamics
             and labels are passed and `scores=` are not, else 0.
     """
 

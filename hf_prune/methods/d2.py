@@ -9,17 +9,17 @@ from datasets.utils import tqdm
 from numpy.typing import NDArray
 
 from hf_prune.arguments import instance_of, one_of, real_number, true_or_false, whole_number
-from hf_prune.cutoff import Cutoff
 from hf_prune.errors import ArgumentError
-from hf_prune.evidence import Evidence
 from hf_prune.kernels.approximate import find_neighbors, searched
 from hf_prune.kernels.graph import Graph, directed_graph, union_graph
 from hf_prune.kernels.greedy import Picks, fading, messages, pick
 from hf_prune.methods.aum import AUM
 from hf_prune.methods.base import PoolMethod, ScoreMethod
 from hf_prune.methods.given_scores import GivenScores
-from hf_prune.selection import Selection
-from hf_prune.signals import Signals
+from hf_prune.methods.suspects import Cutoff
+from hf_prune.selection.evidence import Evidence
+from hf_prune.selection.selection import Selection
+from hf_prune.signals.signals import Signals
 
 SMALLEST_SCORE = 1e-7
 """Scores below it are sent as this along a union graph, as the authors' program does."""

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from hf_prune.arguments import instance_of, one_of, real_number, whole_number
 from hf_prune.errors import ArgumentError, ArgumentTypeError
-from hf_prune.evidence import Evidence, put
 from hf_prune.groups import Groups, listed
 from hf_prune.methods.base import Method
 from hf_prune.methods.per_class import PerClass
+from hf_prune.methods.quotas import Quotas
 from hf_prune.methods.random_ import Random
-from hf_prune.quotas import Quotas
 from hf_prune.recalls import Recalls, read_recalls
-from hf_prune.selection import Selection
-from hf_prune.signals import Signals
+from hf_prune.selection.evidence import Evidence, put
+from hf_prune.selection.selection import Selection
+from hf_prune.signals.signals import Signals
 
 logger = logging.getLogger(__name__)
 

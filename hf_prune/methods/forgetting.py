@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
 from hf_prune.methods.base import DynamicsScore
-from hf_prune.signals import Signals
+from hf_prune.signals.signals import Signals
 
 
 @dataclass(frozen=True)

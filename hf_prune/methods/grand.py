@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hf_prune.errors import ArgumentError, MissingSignalError
 from hf_prune.kernels.tiles import tiles
 from hf_prune.methods.base import ScoreMethod
-from hf_prune.signals import Signals
+from hf_prune.signals.signals import Signals
 
 ROWS_AT_A_TIME = 2**14
 

@@ -10,7 +10,7 @@ from hf_prune.arguments import one_of, true_or_false
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.kernels.tiles import tiles
 from hf_prune.methods.base import Prefer, ScoreMethod
-from hf_prune.signals import Signals
+from hf_prune.signals.signals import Signals
 
 ROWS_AT_A_TIME = 2**14
 
@@ -66,7 +66,7 @@ class ImageTextSimilarity(ScoreMethod):
         one_of("precision", self.precision, ("auto", "float32", "bfloat16"))
 
     def score(self, signals: Signals) -> NDArray[np.float64]:
-        from hf_prune.embeddings import embed
+        from hf_prune.embeddings.compute import embed
 
         rows, how = signals.rows, {"precision": self.precision, "truncate": self.truncate}
         images = embed(rows, self.model, column=self.image_column, **how)  # type: ignore[arg-type]

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from hf_prune.arguments import whole_number
 from hf_prune.budget import seat_order
 from hf_prune.errors import MissingExtraError
+from hf_prune.kernels.keyed_hash import keyed_hash
 from hf_prune.methods.base import PoolMethod
-from hf_prune.methods.random_ import keyed_hash
 from hf_prune.methods.variability import Variability
-from hf_prune.selection import Selection
-from hf_prune.signals import Signals
+from hf_prune.selection.selection import Selection
+from hf_prune.signals.signals import Signals
 
 ROWS_A_COMPONENT = 10
 

@@ -10,11 +10,11 @@ from datasets.utils import tqdm
 from hf_prune.arguments import instance_of
 from hf_prune.budget import seat_order
 from hf_prune.errors import ArgumentTypeError
-from hf_prune.evidence import Evidence, put
 from hf_prune.methods.base import Method
-from hf_prune.quotas import ProportionalQuotas, Quotas, checked_quotas, few_left
-from hf_prune.selection import Selection
-from hf_prune.signals import COLUMN, Signals
+from hf_prune.methods.quotas import ProportionalQuotas, Quotas, checked_quotas, few_left
+from hf_prune.selection.evidence import Evidence, put
+from hf_prune.selection.selection import Selection
+from hf_prune.signals.signals import COLUMN, Signals
 
 logger = logging.getLogger(__name__)
 

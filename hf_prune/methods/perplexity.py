@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.methods.base import DynamicsScore, Prefer
-from hf_prune.signals import Signals
+from hf_prune.signals.signals import Signals
 
 
 @dataclass(frozen=True)

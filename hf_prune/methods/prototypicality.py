@@ -12,7 +12,7 @@ from hf_prune.errors import ArgumentError
 from hf_prune.kernels.candidates import Centred
 from hf_prune.kernels.tiles import tiles
 from hf_prune.methods.base import ScoreMethod
-from hf_prune.signals import Signals
+from hf_prune.signals.signals import Signals
 
 ROWS_AT_A_TIME = 4096
 

@@ -6,9 +6,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_prune.kernels.keyed_hash import keyed_hash
 from hf_prune.methods.base import PoolMethod
-from hf_prune.selection import Selection
-from hf_prune.signals import Signals
+from hf_prune.selection.selection import Selection
+from hf_prune.signals.signals import Signals
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,3 @@ class Random(PoolMethod):
     def choose(self, pool: Signals, budget: int, seed: int) -> Selection:
         key = keyed_hash(seed, pool.ids)
         return Selection.from_order(np.argsort(key, kind="stable")[:budget], key / 2.0**64)
-
-
-def keyed_hash(seed: int, ids: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """(n,) uint64 hash of each id under `seed`; a bijection of the ids for every seed, so no two are equal.
-
-    Two rounds of the finaliser of SplitMix64 (Steele, Lea and Flood, 2014), the seed mixed in before each.
-    """
-    key = _mix(np.array([seed], dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15))
-    return _mix(_mix(ids.astype(np.uint64) ^ key) + key)
-
-
-def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from hf_prune.arguments import real_number, whole_number
 from hf_prune.errors import ArgumentError
-from hf_prune.intervals import worst_class_interval
-from hf_prune.recalls import count_recalls
+from hf_prune.recalls import count_recalls, worst_class_interval
 
 _INPUTS = """
 Args:

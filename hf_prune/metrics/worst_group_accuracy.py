@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hf_prune.intervals import CONFIDENCE
 from hf_prune.metrics.base import RecallMetric, accuracies, report
+from hf_prune.recalls import CONFIDENCE
 
 
 class WorstGroupAccuracy(RecallMetric):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.kernels.graph import Graph
-from hf_prune.selection import Selection
+from hf_prune.selection.selection import Selection
 from tests.oracles.d2_dense import by_product, d2_dense
 
 COLUMNS_AT_A_TIME = 16_384

@@ -23,7 +23,7 @@ from PIL.Image import fromarray
 from transformers import BertConfig, BertModel, ViTConfig, ViTImageProcessor, ViTModel
 
 import hf_prune
-from hf_prune.embeddings import batches_of
+from hf_prune.embeddings.compute import batches_of
 from hf_prune.example_data import minilm, movie_snippets
 from hf_prune.kernels.knn import nearest_neighbors
 from tests import tiny_encoders

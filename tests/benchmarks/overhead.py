@@ -30,9 +30,9 @@ from transformers import (
 )
 
 from hf_prune import PruningTrainerCallback
-from hf_prune.capture import Seen
-from hf_prune.dynamics import SIGNALS
-from hf_prune.recording import Recording
+from hf_prune.dynamics.dynamics import SIGNALS
+from hf_prune.recording.arrays import Recording
+from hf_prune.recording.tap import Seen
 from tests.benchmarks.harness import MEGABYTE, machine, resident_bytes
 
 ROWS, BATCH, TOKENS, PIXELS, WORDS = 320, 32, 64, 28, 1000

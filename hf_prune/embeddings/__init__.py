@@ -1,0 +1,4 @@
+"""One vector a row, computed once and kept in a cache.
+
+Imports kernels, models and the ground floor.
+"""

@@ -1,0 +1,282 @@
+"""Embeddings of a dataset's rows by any encoder, computed once and kept in a memory-mapped cache."""
+
+import hashlib
+import math
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather_object
+from datasets import Dataset
+from datasets.utils import tqdm
+from filelock import FileLock
+from huggingface_hub.constants import HF_HOME
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from hf_prune.arguments import one_of, true_or_false, whole_number
+from hf_prune.digest import column_digest
+from hf_prune.embeddings.cache import VectorFile, finish_shard
+from hf_prune.embeddings.encoders import Encoder, Options, encoder_of
+from hf_prune.embeddings.pooling import POOLINGS
+from hf_prune.embeddings.values import Values, check_values, column_kind, default_column
+from hf_prune.errors import ArgumentError, ArgumentTypeError, HFPruneError
+from hf_prune.kernels.hardware import has_bfloat16_units
+from hf_prune.labels import check_column
+from hf_prune.models import process_state
+
+BATCHES_IN_SHARD = 16
+"""Batches that a kill may cost."""
+
+Batch = NDArray[np.int64]
+
+
+def embed(
+    dataset: Dataset,
+    encoder: Any,
+    *,
+    column: str | None = None,
+    processor: Any = None,
+    pooling: str | None = None,
+    truncate: bool = False,
+    precision: str = "auto",
+    batch_size: int = 64,
+    num_workers: int = 0,
+    revision: str | None = None,
+    name: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> NDArray[np.float32]:
+    """(n, d) float32, one vector for each row: read-only and mapped from a cache, where it is computed only once.
+
+    The cache is keyed by the rows' content, the encoder's weights and settings, and the options that decide the
+    vectors. After Ctrl-C or a kill the same call goes on where it stopped, and repeats at most 16 batches. Under
+    `torchrun` or `accelerate launch` every process must make the call, and see the same file system; each takes its
+    part, and the vectors are those of one process.
+
+    Args:
+        dataset: the n rows.
+        encoder: a checkpoint for transformers, text or images, by Hub id or folder, which is downloaded if it must
+            be; a model, whose vectors are what enters its classification head, or else its hidden states or output,
+            pooled; or a function from a list of the column's values to (batch, d) numbers.
+        column: of texts or images; by default the only such one, else `text` or `image`. A function may take other
+            columns.
+        processor: for a model its tokenizer or image processor; or the function that makes its batches of rows, such
+            as trainer.data_collator, which then gets all columns.
+        pooling: how token vectors become one: "mean", "first" or "last"; by default what a sentence-transformers
+            checkpoint says, which also says whether vectors get unit length, and else the mean.
+        truncate: read only the beginning of texts that are longer than the encoder takes, in place of an error.
+        precision: of a model that is run here: "float32", "bfloat16", which is mixed precision, or "auto": bfloat16
+            where the processor or accelerator is faster with it.
+        batch_size: rows that are encoded together, of similar length if they are texts.
+        num_workers: processes that read and prepare rows.
+        revision: of a checkpoint on the Hub.
+        name: of a function that can't be told from others otherwise, and for people; change it with the function.
+        cache_dir: by default the folder hf_prune/embeddings in the Hugging Face home.
+
+    Raises:
+        ArgumentError: an empty text or unreadable image, a text that is too long, an encoder that can't be loaded, or
+            one whose numbers are not finite; the message names the row. Batches that are finished stay in the cache.
+        ArgumentTypeError: the column holds neither texts nor images, or an argument is of another type.
+
+    >>> from datasets import Dataset
+    >>> import hf_prune, tempfile
+    >>> ds = Dataset.from_dict({"text": ["good", "quite good", "bad"]})
+    >>> def lengths(texts):
+    ...     return [[len(text), text.count("good")] for text in texts]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     hf_prune.embed(ds, lengths, cache_dir=folder).tolist()
+    [[4.0, 1.0], [10.0, 1.0], [3.0, 0.0]]
+    """
+    _check(dataset, precision, pooling)
+    batch_size = whole_number("batch_size", batch_size, at_least=1)
+    num_workers = whole_number("num_workers", num_workers, at_least=0)
+    state = process_state()
+    options = Options(pooling, true_or_false("truncate", truncate), revision, name)
+    if column is not None:
+        check_column(dataset, "column", column)
+    elif processor is None or hasattr(processor, "save_pretrained"):
+        column = default_column(dataset)
+    kind = None if column is None else column_kind(dataset, column)
+    if kind is not None and column is not None:
+        check_values(dataset, column, kind)
+    holds = "got all" if column is None else f"{column!r} holds {dataset.features[column]}"
+    chosen = encoder_of(encoder, processor, kind, holds, options, state.device)
+    if precision == "auto":
+        precision = "bfloat16" if _has_bfloat16(state.device) else "float32"
+
+    columns = dataset.column_names if column is None else [column]
+    content = [(one if chosen.whole_rows else "", column_digest(dataset, one)) for one in columns]
+    key = _key(chosen, precision, batch_size, BATCHES_IN_SHARD, content)
+    if len(set(gather_object([key]))) > 1:
+        raise ArgumentError(
+            "`dataset`, `encoder`: not the same in all processes, as after training with batch statistics that each "
+            "keeps for itself; save the model in one, and pass its folder in all"
+        )
+    file = VectorFile(_root(cache_dir) / key)
+    about: dict[str, Any] = {"encoder": name or encoder_name(encoder), "columns": columns, "precision": precision}
+    about["versions"] = {library: version(library) for library in ("torch", "transformers")}
+    values = Values(dataset.select_columns(columns), None if chosen.whole_rows else column, kind, chosen.prepare)
+    plan = partial(batches_of, dataset, column if kind == "text" else None, batch_size)
+    _fill(file, _Work(values, plan, chosen, precision, num_workers, about), state)
+    return file.read()
+
+
+def encoder_name(encoder: Any) -> str:
+    """For people: the checkpoint, of a folder its name alone, or what the model or function is called."""
+    if isinstance(encoder, str | os.PathLike):
+        return Path(encoder).resolve().name if Path(encoder).is_dir() else os.fspath(encoder)
+    return str(getattr(encoder, "__qualname__", type(encoder).__qualname__))
+
+
+def batches_of(dataset: Dataset, text_column: str | None, batch_size: int) -> list[Batch]:
+    """All rows in batches, the longest texts first, so that what is too long for the memory shows at once.
+
+    They are fixed by the data and the batch size alone, as is the padding of each text.
+    """
+    rows = np.arange(len(dataset))
+    if text_column is not None:
+        texts = dataset.select_columns([text_column]).with_format("arrow")
+        parts = [pc.utf8_length(part.column(0)).to_numpy() for part in texts.iter(batch_size=2**16)]
+        rows = np.argsort(-np.concatenate(parts).astype(np.int64), kind="stable")
+    return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+
+
+def _fill(file: VectorFile, work: "_Work", state: PartialState) -> None:
+    """Compute what is missing, each process its part."""
+    main = state.is_main_process
+    lock: Any = nullcontext()
+    if main and not file.complete:
+        file.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file.folder / "lock")  # of two runs at the same time the second waits and finds it done
+    with lock:
+        _in_all(lambda: work.begin(file) if main and not (file.complete or file.begun) else None)
+        (missing,) = broadcast_object_list([None if not main or file.complete else file.missing()])
+        if missing is not None:
+            _in_all(lambda: work.do(file, missing[state.process_index :: state.num_processes], quiet=not main))
+            if main:
+                file.end()
+    state.wait_for_everyone()
+
+
+def _in_all(action: Callable[[], None]) -> None:
+    """Run `action`; an error of one process is raised in all, so that none waits for it."""
+    error = None
+    try:
+        action()
+    except HFPruneError as found:
+        error = found
+    errors = [found for found in gather_object([error]) if found is not None]
+    if errors:
+        raise errors[0]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is to be encoded, in shards of BATCHES_IN_SHARD batches, and how.
+
+    Attributes:
+        plan: gives the batches; asked for only where something is missing.
+        about: as in VectorFile.begin.
+    """
+
+    values: Values
+    plan: Callable[[], list[Batch]]
+    encoder: Encoder
+    precision: str
+    num_workers: int
+    about: dict[str, Any]
+
+    @cached_property
+    def batches(self) -> list[Batch]:
+        return self.plan()
+
+    def begin(self, file: VectorFile) -> None:
+        rows = self.batches[-1][:1]  # a short one, to see how long vectors are
+        with self.encoder.ready(self.precision):
+            d = _checked(self.encoder.encode(self.values.__getitems__(rows)), rows).shape[1]
+        shards = math.ceil(len(self.batches) / BATCHES_IN_SHARD)
+        file.begin((len(self.values), d), shards, self.about | {"shape": [len(self.values), d]})
+
+    def do(self, file: VectorFile, shards: NDArray[np.int64], *, quiet: bool) -> None:
+        vectors, marks = file.open()
+        parts = [self.batches[shard * BATCHES_IN_SHARD :][:BATCHES_IN_SHARD] for shard in shards]
+        loader = iter(
+            DataLoader(
+                self.values,  # type: ignore[arg-type]
+                batch_sampler=[rows for part in parts for rows in part],  # type: ignore[misc]
+                collate_fn=_unchanged,
+                num_workers=self.num_workers,
+                generator=torch.Generator(),  # else it would draw from the numbers that training draws from
+            )
+        )
+        n = sum(len(rows) for part in parts for rows in part)
+        with (
+            self.encoder.ready(self.precision),
+            tqdm(total=n, desc="Embedding", unit="row", disable=quiet) as progress,
+        ):
+            for shard, part in zip(shards, parts, strict=True):
+                for rows in part:
+                    vectors[rows] = _checked(self.encoder.encode(next(loader)), rows, vectors.shape[1])
+                    progress.update(len(rows))
+                finish_shard(vectors, marks, int(shard))
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def _checked(found: Any, rows: Batch, d: int | None = None) -> NDArray[np.float32]:
+    """(batch, d) finite float32."""
+    if isinstance(found, torch.Tensor):
+        found = found.float().cpu()
+    try:
+        vectors = np.asarray(found, dtype=np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentTypeError(
+            f"`encoder`: wanted (batch, d) numbers, got {type(found).__name__}: {error}"
+        ) from error
+    if vectors.ndim != 2 or not vectors.size or vectors.shape != (len(rows), d or vectors.shape[1]):
+        wanted = f"({len(rows)}, {d or 'd'})"
+        raise ArgumentError(f"`encoder`: wanted {wanted} numbers for {len(rows)} rows, got {vectors.shape}")
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        row = rows[np.argmin(finite)]
+        raise ArgumentError(f"`encoder`: gave NaN or infinite numbers for row {row}; with bfloat16 try float32")
+    return vectors
+
+
+def _check(dataset: Any, precision: str, pooling: str | None) -> None:
+    if not isinstance(dataset, Dataset):
+        raise ArgumentTypeError(
+            f"`dataset`: wanted a datasets.Dataset, got {type(dataset).__name__}; of a DatasetDict embed each split, "
+            'as in hf_prune.embed(dsd["train"], ...)'
+        )
+    if not len(dataset):
+        raise ArgumentError("`dataset`: it has no rows to embed")
+    one_of("precision", precision, ("auto", "float32", "bfloat16"))
+    if pooling is not None:
+        one_of("pooling", pooling, POOLINGS)
+
+
+def _root(cache_dir: str | os.PathLike[str] | None) -> Path:
+    return Path(HF_HOME) / "hf_prune" / "embeddings" if cache_dir is None else Path(cache_dir)
+
+
+def _key(encoder: Encoder, *decides: Any) -> str:
+    return hashlib.blake2b(repr((encoder.identity, *decides)).encode(), digest_size=16).hexdigest()
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 faster than float32."""
+    if device.type == "cpu":
+        return has_bfloat16_units()
+    return device.type == "xpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False))

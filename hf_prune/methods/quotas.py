@@ -1,0 +1,70 @@
+"""How a budget is shared out between groups: each rule gives weights, `budget.seat_order` makes them whole numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.arguments import did_you_mean
+from hf_prune.config import Configurable, named, registered
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.groups import Groups, listed
+from hf_prune.signals.signals import Signals
+
+FEW = 10
+"""Rows of a group below which a model can hardly learn it, nor anyone measure how well it did."""
+
+
+class Quotas(Configurable):
+    """Base of the rules; a subclass is a frozen dataclass with a `name` and `weigh`."""
+
+    kind = "rule"
+    min_per_class: int = 0
+
+    def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        """Weight of each group, (groups,) float64 >= 0, and what led to it as JSON values for the record."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ProportionalQuotas(Quotas):
+    """Every group keeps the same share of its rows."""
+
+    name: ClassVar[str] = "proportional"
+
+    def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        return groups.sizes.astype(np.float64), {}
+
+
+@dataclass(frozen=True)
+class EqualQuotas(Quotas):
+    """Every group keeps the same number of rows, up to its size: class-balanced."""
+
+    name: ClassVar[str] = "equal"
+
+    def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        return np.ones(len(groups.names)), {}
+
+
+def few_left(names: Sequence[str], sizes: NDArray[np.int64], kept: NDArray[np.int64]) -> list[str]:
+    """A warning if groups that had more rows keep fewer than FEW; else nothing."""
+    few = np.flatnonzero((kept < FEW) & (kept < sizes))
+    if not len(few):
+        return []
+    named = [f"{names[i]} ({kept[i]})" for i in few.tolist()]
+    return [f"fewer than {FEW} rows are kept of {listed(named)}: hardly enough to learn from"]
+
+
+def checked_quotas(value: Any) -> Quotas:
+    """`quotas=` as users pass it: "proportional", "equal", or a Quotas object."""
+    if isinstance(value, Quotas):
+        return value
+    if not isinstance(value, str):
+        raise ArgumentTypeError(f'`quotas`: wanted "proportional", "equal" or a Quotas object, got {value!r}')
+    rules = registered("rule")
+    if value not in rules:
+        raise ArgumentError(f"`quotas`: unknown {value!r}.{did_you_mean(value, rules)} Available: {sorted(rules)}")
+    found: Quotas = named("rule", value, {})
+    return found

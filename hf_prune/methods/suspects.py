@@ -1,0 +1,217 @@
+"""Which rows to leave out before anything is selected, because their labels are suspect."""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from datasets.utils import tqdm
+from numpy.typing import NDArray
+
+from hf_prune.arguments import did_you_mean, real_number
+from hf_prune.dynamics.dynamics import TrainingDynamics
+from hf_prune.errors import ArgumentError
+from hf_prune.groups import NAMED, Groups, listed
+from hf_prune.kernels.approximate import find_neighbors, searched
+from hf_prune.kernels.suspects import most_of, most_suspect, suspect_fraction, votes
+from hf_prune.signals.signals import LAST_FEATURES, Signals
+
+logger = logging.getLogger(__name__)
+
+Cutoff = float | Literal["auto"] | None
+
+NEIGHBORS = 10
+MEMORISED = 0.99
+"""Share of the training rows predicted right in the last epoch from which on the last layer may repeat the labels."""
+RARE = 12
+"""Rows of a class up to which it is named when it loses any."""
+
+
+def checked_cutoff(value: Any) -> Cutoff:
+    """`cutoff=` as users pass it: a fraction in [0, 1), "auto", or None."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        if value == "auto":
+            return "auto"
+        raise ArgumentError(
+            f'`cutoff`: wanted a fraction in [0, 1) or "auto", got {value!r}.{did_you_mean(value, ["auto"])}'
+        )
+    return real_number("cutoff", value, at_least=0, below=1)
+
+
+def cutoff_needs(cutoff: Cutoff) -> frozenset[str]:
+    """The signals that `suspects` reads."""
+    if cutoff == "auto":
+        return frozenset({"dynamics", "labels", "early_embeddings"})
+    return frozenset({"dynamics"}) if cutoff else frozenset()
+
+
+def why_no_cutoff(available: frozenset[str]) -> str | None:
+    """Why `cutoff=None` means 0 with these signals; None where it means "auto"."""
+    if "scores" in available:
+        return "scores= were passed"
+    if "dynamics" not in available:
+        return "no dynamics were passed"
+    return None if "labels" in available else "there is no label column"
+
+
+def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> NDArray[np.int64]:
+    """(n,) int64 place of each row among the suspects, 1 = the most suspect; 0 for a row that is none.
+
+    The suspects are those of the whole dataset, also where `signals` is one class of it. What was found goes into
+    `signals.notes["cutoff"]`, as JSON values.
+
+    A fraction takes the `round(fraction * n)` rows of lowest AUM (the mean margin, see AUM). "auto" reads the
+    suspect or unlearnable fraction from the data; ours, no published method does it:
+
+    1. Votes: the labels of each row's 10 nearest neighbours in the whole dataset.
+    2. Fraction: how often labels are outvoted where neighbours agree best with each other, class by class. A clean
+       but hard dataset has nearly no disagreement there, a noisy one has its noise rate. `suspect_fraction`.
+    3. Trust: mean over the epochs up to e* of (probability of the label - the largest other), plus the share of votes
+       for the label less the largest other share. e* is the epoch in which being predicted right agrees most often
+       with not being outvoted: early stopping without validation data. A row that no epoch up to e* showed is judged
+       by the votes alone.
+    4. Suspects: the fraction's worth of rows with the lowest trust, as far as it is below 0, and never more than two
+       thirds of the rows with one label. `most_suspect`.
+
+    The embeddings are those that were passed as an array or column; else the run's early features, as
+    PruningTrainerCallback(features=True) records them at a fifth of the epochs, the third at the earliest; else, where
+    these are not there for every row, its last ones, with a warning, and another where the run fits 99% of its rows or
+    more.
+
+    Where it fails: embeddings from a layer that has memorised its labels hide the disagreement, ambiguous data are
+    over-estimated, and rows of rare classes are suspected wrongly. So it is no rate of label errors.
+
+    Cost: O(epochs * n), and for "auto" the O(n^2 d) of a nearest-neighbour graph of all rows.
+
+    Raises:
+        ArgumentError: rows that no epoch showed.
+    """
+    find = _by_trust if cutoff == "auto" else partial(_by_margin, fraction=float(cutoff))
+    return signals.shared(("suspects", cutoff), find)
+
+
+def _by_margin(whole: Signals, fraction: float) -> NDArray[np.int64]:
+    margin = whole.dynamics.mean("margin")
+    bad = np.flatnonzero(~np.isfinite(margin))
+    if len(bad):
+        raise ArgumentError(f"`dynamics`: row {bad[0]} has the mean margin {margin[bad[0]]} ({len(bad)} not finite)")
+    cut = np.sort(np.argsort(margin, kind="stable")[: round(fraction * len(whole))])
+    whole.notes["cutoff"] = {"cutoff": fraction, "cut": len(cut), "rows": len(whole)}
+    return _places(cut, margin)
+
+
+def _by_trust(whole: Signals) -> NDArray[np.int64]:
+    labels, dynamics, n = whole.labels, whole.dynamics, len(whole)
+    track = partial(tqdm, desc="Nearest neighbours for the cutoff", delay=2)
+    k = min(NEIGHBORS, n - 1)
+    neighbors, _, recall = find_neighbors(whole.early_embeddings, k, track)
+    vote = votes(neighbors, labels.codes)
+    fraction, core = suspect_fraction(vote, labels.codes)
+    epoch = _stopping_epoch(dynamics, vote.winner == labels.codes)
+    trust = _lead(dynamics, epoch + 1) + vote.support / max(k, 1)
+    cut = most_suspect(trust, labels.codes, round(fraction * n))
+    origin = whole.origins.get("early_embeddings", "array")
+    lost = labels.take(cut).sizes
+    warnings = [*_embedding_warnings(origin, dynamics), *_class_warnings(labels, lost)]
+    for warning in warnings:
+        logger.warning("cutoff: %s", warning)
+    whole.notes["cutoff"] = {
+        "cutoff": "auto",
+        "fraction": fraction,
+        "cut": len(cut),
+        "rows": n,
+        "epoch": epoch,
+        "core": int(core.sum()),
+        "embeddings": origin,
+        **searched(recall),
+        "classes": {"name": list(labels.names), "rows": labels.sizes.tolist(), "cut": lost.tolist()},
+        "warnings": warnings,
+    }
+    return _places(cut, trust)
+
+
+def _places(cut: NDArray[np.int64], trust: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Of `cut` rows, ascending, the one with the highest trust (then the lowest row) is the least suspect."""
+    places = np.zeros(len(trust), dtype=np.int64)
+    places[cut[np.argsort(-trust[cut], kind="stable")]] = np.arange(len(cut), 0, -1)
+    return places
+
+
+def _stopping_epoch(dynamics: TrainingDynamics, upheld: NDArray[np.bool_]) -> int:
+    """The first epoch in which the largest share of rows are predicted right exactly if they are `upheld`.
+
+    Of the rows that the epoch showed; epochs that showed few, as one that was interrupted does, are passed over.
+    """
+    found = dynamics.in_epochs("correct")
+    seen = np.array([np.count_nonzero(~np.isnan(correct)) for correct in found])
+    agree = np.array([np.count_nonzero(correct == upheld) for correct in found])  # NaN equals nothing
+    return int(np.argmax(np.where(2 * seen >= seen.max(), agree / np.maximum(seen, 1), -1)))
+
+
+def _lead(dynamics: TrainingDynamics, stop: int) -> NDArray[np.float64]:
+    """(n,) mean over the first `stop` epochs of p of the label less the largest other p; 0 for rows unseen in them."""
+    total, seen = np.zeros(len(dynamics)), np.zeros(len(dynamics))
+    for loss, margin in zip(dynamics["loss"][:stop], dynamics["margin"][:stop], strict=True):
+        loss = loss.astype(np.float64)
+        # Both from logarithms: p_true is 0 in float32 long before its ratio to the other p is.
+        lead = np.exp(-loss) - np.exp(-np.maximum(loss + margin, 0))
+        known = ~np.isnan(lead)
+        np.add(total, lead, out=total, where=known)
+        seen += known
+    mean: NDArray[np.float64] = total / np.maximum(seen, 1)
+    return mean
+
+
+def _embedding_warnings(origin: str, dynamics: TrainingDynamics) -> list[str]:
+    if origin != LAST_FEATURES:
+        return []
+    fit = float(np.nanmean(dynamics["correct"][-1])) if not np.isnan(dynamics["correct"][-1]).all() else 0.0
+    found = [
+        "the embeddings are the run's last features, since early ones are not there for every row; pass embeddings= "
+        "from an encoder, or record a whole run with PruningTrainerCallback(features=True)"
+    ]
+    if fit >= MEMORISED:
+        found.append(
+            f"the run predicts {fit:.1%} of its training rows right and the embeddings are its last features: where "
+            "it has memorised wrong labels they look right, and the fraction is too small"
+        )
+    return found
+
+
+def _class_warnings(labels: Groups, lost: NDArray[np.int64]) -> list[str]:
+    sizes, found = labels.sizes, []
+    rare = np.flatnonzero((lost > 0) & (sizes <= RARE))
+    full = np.flatnonzero((lost > 0) & (lost == most_of(sizes)))
+    advice = "rare classes are suspected wrongly more often: look at them, or pass cutoff=0"
+    if len(rare):
+        found.append(f"classes of at most {RARE} rows lose rows: {_listed(labels, lost, rare)}; {advice}")
+    if len(full):
+        found.append(f"classes lose the most that any may, two thirds: {_listed(labels, lost, full)}; {advice}")
+    return found
+
+
+def _listed(labels: Groups, lost: NDArray[np.int64], classes: NDArray[np.int64]) -> str:
+    sizes = labels.sizes
+    return listed([f"{labels.names[c]} ({lost[c]} of {sizes[c]})" for c in classes.tolist()])
+
+
+def describe_cutoff(details: Mapping[str, Any]) -> list[str]:
+    """The lines of a summary for what a step's details hold under "cutoff"."""
+    if (note := details.get("cutoff")) is None:
+        return []
+    if "because" in note:
+        return [f"  cutoff 0: {note['because']}"]
+    taken = f"{note['cut']:,} of {note['rows']:,} rows held back"
+    if note["cutoff"] != "auto":
+        return [f"  cutoff {note['cutoff']}: {taken}, those with the lowest AUM"]
+    lines = [f"  cutoff auto: suspect or unlearnable fraction {note['fraction']:.3f}, {taken}"]
+    classes = note["classes"]
+    losing = [row for row in zip(classes["name"], classes["rows"], classes["cut"], strict=True) if row[2]]
+    losing.sort(key=lambda row: -row[2])
+    lines += [f"    {name}: {cut:,} of {rows:,}" for name, rows, cut in losing[:NAMED]]
+    if len(losing) > NAMED:
+        lines.append(f"    and {len(losing) - NAMED} more classes")
+    return lines + [f"  warning: {warning}" for warning in note["warnings"]]

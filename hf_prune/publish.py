@@ -1,0 +1,231 @@
+"""Pruned datasets, selections and training dynamics on the Hugging Face Hub, as JSON and Parquet."""
+
+import inspect
+import logging
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, DatasetDict
+from huggingface_hub import CommitInfo, CommitOperationAdd
+
+from hf_prune.arguments import did_you_mean
+from hf_prune.digest import column_digests
+from hf_prune.dynamics.dynamics import TrainingDynamics
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.hub.commit import commit
+from hf_prune.hub.data_files import Splits
+from hf_prune.hub.repository import Place, download, folder_of
+from hf_prune.selection.files import JSON, PARQUET
+from hf_prune.selection.published import PICTURE, Record
+from hf_prune.selection.selection import Selection, live_selection
+from hf_prune.selection.source import RECIPE
+
+logger = logging.getLogger(__name__)
+
+DYNAMICS = "dynamics.parquet"
+
+ADDED = "_added_by_hf_prune"
+"""The mark of what hf_prune has put into the classes of datasets."""
+
+
+def _own_push(cls: Any) -> Callable[..., Any]:
+    """datasets' method, also where ours stands in its place already, as when this module is loaded anew."""
+    found: Callable[..., Any] = cls.push_to_hub
+    return getattr(found, "__wrapped__", found) if hasattr(found, ADDED) else found
+
+
+_push_dataset, _push_dict = _own_push(Dataset), _own_push(DatasetDict)
+
+
+def push_to_hub(
+    dataset: Dataset | DatasetDict,
+    repo_id: str,
+    *,
+    selection: Selection | Mapping[str, Selection] | None = None,
+    config_name: str = "default",
+    split: str | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    private: bool | None = None,
+    explain: bool = False,
+    id_column: str | None = None,
+    **options: Any,
+) -> CommitInfo:
+    """Push a pruned dataset, the record of how it was selected, and a section of the dataset card.
+
+    The first commit has the record and the card's section, the second is the data, pushed by datasets itself. If
+    the second fails, the old data stay, and the same call does both again; `Selection.verify` says whether data
+    are those of the record.
+
+    Args:
+        dataset: the pruned rows, or a DatasetDict of which some splits are pruned.
+        repo_id: as in "me/cifar10-d2-30".
+        selection: how the rows were selected, where the dataset no longer carries it, as after `map`; of a DatasetDict
+            a mapping from splits to selections. By default those that are carried.
+        config_name, split, token, revision, create_pr, private: as in Dataset.push_to_hub; with create_pr both commits
+            go into one pull request.
+        explain: also what the method found of every row, so that `explain` works after download: some 7 bytes a row of
+            D2 more, rounded to three digits.
+        id_column: a column of the source whose values name its rows; see `Selection.save`.
+        options: others of datasets' own method, such as max_shard_size=.
+
+    Returns:
+        The commit of the data; with create_pr that of the record, which has the pull request's address.
+
+    Raises:
+        ArgumentError: no selection, one of other rows, or a place that can't hold a record.
+    """
+    if not isinstance(dataset, Dataset | DatasetDict):
+        raise ArgumentTypeError(f"`dataset`: wanted a Dataset or DatasetDict, got {type(dataset).__name__}")
+    place = Place(repo_id, token, revision, create_pr, private)
+    push = _push_dict if isinstance(dataset, DatasetDict) else _push_dataset
+    _check_options(push, config_name, options)
+    parts = dataset if isinstance(dataset, DatasetDict) else {split or str(dataset.split or "train"): dataset}
+    records = [
+        Record(_of_pushed(chosen, parts[name]), config_name, name, explain, id_column)
+        for name, chosen in _selections(parts, selection).items()
+    ]
+    folder = options.get("data_dir") or ("data" if config_name == "default" else config_name)  # as datasets has it
+    coming = {config_name: {name: [f"{folder}/{name}-*"] for name in parts}}
+    first = _commit(place, records, coming)
+    options |= {"config_name": config_name, "private": private, "token": token}
+    options["revision"] = f"refs/pr/{first.pr_num}" if create_pr else revision
+    if isinstance(dataset, Dataset):
+        options["split"] = next(iter(parts))
+    try:
+        second = push(dataset, repo_id, **options)
+    except BaseException as error:
+        error.add_note(
+            "The record is on the Hub, the data are not: the repository still has the old ones. Push again."
+        )
+        raise
+    return first if create_pr else second
+
+
+def push_selection(
+    selection: Selection,
+    repo_id: str,
+    *,
+    config: str = "default",
+    split: str | None = None,
+    explain: bool = False,
+    id_column: str | None = None,
+    **place: Any,
+) -> CommitInfo:
+    """See Selection.push_to_hub.
+
+    Args:
+        place: as in Place.
+    """
+    origin = selection.source.origin if selection.source else {}
+    record = Record(selection, config, split or origin.get("split") or "train", explain, id_column)
+    return _commit(Place(repo_id, **place), [record], {})
+
+
+def pull_selection(repo_id: str, config: str, split: str, revision: str | None, token: str | bool | None) -> Selection:
+    """See Selection.from_hub."""
+    folder = folder_of(config, split)
+    files = download(repo_id, [f"{folder}/{JSON}", f"{folder}/{PARQUET}"], revision, token)
+    try:
+        return Selection.load(files[0].parent)
+    except ArgumentError as error:
+        raise ArgumentError(f"`repo_id`: the record in {repo_id!r} can't be used; {error}") from error
+
+
+def push_dynamics(
+    dynamics: TrainingDynamics, repo_id: str, *, config: str = "default", split: str = "train", **place: Any
+) -> CommitInfo:
+    """See TrainingDynamics.push_to_hub.
+
+    Args:
+        place: as in Place.
+    """
+    where, path = Place(repo_id, **place), f"{folder_of(config, split)}/{DYNAMICS}"
+    with tempfile.TemporaryDirectory() as folder:
+        dynamics.to_parquet(Path(folder) / DYNAMICS)
+        message = f"Training dynamics of {config}/{split}: {dynamics.epochs} epochs of {len(dynamics)} rows"
+        return commit(where, [CommitOperationAdd(path, Path(folder) / DYNAMICS)], message)
+
+
+def pull_dynamics(
+    repo_id: str, config: str, split: str, revision: str | None, token: str | bool | None
+) -> TrainingDynamics:
+    """See TrainingDynamics.from_hub."""
+    (file,) = download(repo_id, [f"{folder_of(config, split)}/{DYNAMICS}"], revision, token)
+    return TrainingDynamics.from_parquet(file)
+
+
+def push_as_usual(dataset: Dataset | DatasetDict, *args: Any, **options: Any) -> Any:
+    """What `push_to_hub` does once hf_prune is imported: datasets' own, and the record of what was pruned."""
+    parts = dataset if isinstance(dataset, DatasetDict) else {"": dataset}
+    push = _push_dict if isinstance(dataset, DatasetDict) else _push_dataset
+    if any(isinstance(part, Dataset) and live_selection(part) is not None for part in parts.values()):
+        given = inspect.signature(push).bind_partial(dataset, *args).arguments | options
+        del given["self"]
+        return push_to_hub(dataset, **given)
+    if any(RECIPE in (getattr(part.info, "description", None) or "") for part in parts.values()):
+        logger.warning(
+            "these rows were pruned and transformed since, so the record of how they were selected is not pushed; to "
+            "push it too: hf_prune.push_to_hub(dataset, repo_id, selection=sel) with the sel = coreset.selection of "
+            "before"
+        )
+    return push(dataset, *args, **options)
+
+
+def _check_options(push: Callable[..., Any], config_name: str, options: Mapping[str, Any]) -> None:
+    """Refuse what datasets would refuse, before the record is pushed."""
+    known = list(inspect.signature(push).parameters)[2:]
+    if unknown := sorted(set(options).difference(known)):
+        hint = did_you_mean(unknown[0], [*known, "selection", "explain", "id_column"])
+        raise ArgumentTypeError(f"push_to_hub takes no {unknown[0]!r}.{hint}")
+    if config_name == "data":
+        raise ArgumentError("`config_name`: datasets keeps 'data' for itself; take another name")
+
+
+def _selections(
+    parts: Mapping[str, Dataset], given: Selection | Mapping[str, Selection] | None
+) -> Mapping[str, Selection]:
+    """By split; what a dataset carries where nothing was given."""
+    if isinstance(given, Selection):
+        if len(parts) > 1:
+            raise ArgumentError("`selection`: of a DatasetDict name the split, as in selection={'train': selection}")
+        given = dict.fromkeys(parts, given)
+    if given is None:
+        given = {name: live for name, part in parts.items() if (live := live_selection(part)) is not None}
+    if not given:
+        raise ArgumentError(
+            "`selection`: the dataset carries none; pass the sel = coreset.selection of before it was transformed, or "
+            "push it without hf_prune"
+        )
+    for name, selection in given.items():
+        if name not in parts:
+            raise ArgumentError(f"`selection`: no split {name!r} in {list(parts)}")
+        if len(parts[name]) != len(selection):
+            raise ArgumentError(
+                f"`selection`: it kept {len(selection)} rows, the dataset has {len(parts[name])} in {name!r}"
+            )
+    return given
+
+
+def _of_pushed(selection: Selection, pruned: Dataset) -> Selection:
+    """With the digests of the rows that will lie beside the record."""
+    return replace(selection, pruned=column_digests(pruned))
+
+
+def _commit(place: Place, records: list[Record], coming: Mapping[str, Splits]) -> CommitInfo:
+    """The records and the card in one commit."""
+    with tempfile.TemporaryDirectory() as temporary:
+        files = [file for record in records for file in record.files(Path(temporary) / record.folder)]
+        paths = {file.path_in_repo for file in files}
+
+        def change(card: str) -> str:
+            for record in records:
+                card = record.added_to(card, place.repo, picture=f"{record.folder}/{PICTURE}" in paths)
+            return card
+
+        message = "; ".join(f"hf_prune: record of {record.config}/{record.split}" for record in records)
+        return commit(place, files, message, change=change, coming=coming)

@@ -1,0 +1,273 @@
+"""Recording training dynamics under an unmodified Trainer, in the forward passes that it does anyway."""
+
+import logging
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import extract_model_from_parallel
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from hf_prune.arguments import one_of, true_or_false, whole_number
+from hf_prune.dynamics.dynamics import TASKS, TrainingDynamics
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.models import head_of
+from hf_prune.recording.arrays import STATE, Recording
+from hf_prune.recording.clean_pass import clean_pass
+from hf_prune.recording.tap import Tap
+
+logger = logging.getLogger(__name__)
+
+
+class PruningTrainerCallback(TrainerCallback):
+    """Records loss, probability of the true class, margin, correctness and EL2N of every example in every epoch.
+
+    Give it to any Trainer, `Trainer(..., callbacks=[recorder])`, and nothing else changes: no forward pass is added,
+    and weights and random numbers are those of a run without it. The values are those of the training forward passes,
+    with dropout and augmentation where the run has them. Evaluation is not recorded.
+
+    Works for classification with one label a row or several, regression, token classification, and causal and
+    sequence-to-sequence language models; TrainingDynamics says what the values mean. Rows are positions in the
+    Trainer's train_dataset. Rows that an epoch didn't show are NaN; of a row that it showed twice the first pass
+    counts.
+
+    With several processes (`torchrun`, `accelerate launch`) the first one gets what all have seen, and has `dynamics`.
+    Every checkpoint of the Trainer gets a file with the dynamics so far, `hf_prune_dynamics.safetensors`, and a run
+    that goes on from it, also within an epoch, ends with those of an uninterrupted one.
+
+    Args:
+        features: also record the input of the classification head, at an early epoch (a fifth of the planned ones,
+            and the third at the earliest) and at each row's last pass, for `embeddings`. True finds the last Linear
+            layer with as many outputs as the model has labels; a name, as in `model.named_modules()`, takes that
+            module's input.
+        clean_eval: record one pass in evaluation mode at the end of each epoch instead of the training passes: without
+            dropout, and all rows by the same weights. It costs a prediction of all rows an epoch and changes nothing
+            else in the run. An epoch that ends early has all rows too.
+        every: 2 keeps the values of the first, third, fifth epoch and so on, in half of the memory; `dynamics.epochs`
+            counts those that are kept. Features are of the same epochs as with 1.
+        id_column: for a train_dataset that is read in a stream, the column with the position of each row, from 0 to
+            num_examples - 1, which are then the rows of `dynamics`. A run that goes on from a checkpoint records what
+            it still shows.
+        num_examples: rows of such a dataset.
+        task: "single-label", "multi-label", "regression", "token-classification", "causal-lm" or "seq2seq"; None reads
+            it from the shapes of the first batch, and from the name of the model's class whether a token's logits are
+            about the next one, as in "...ForCausalLM".
+        resume_from: folder of the checkpoint from which `train` goes on, where it is not in the run's output_dir.
+
+    Memory: 20 bytes a row and epoch, and with features 8 bytes a row and dimension, in the first process; arrays above
+    1 GiB lie in a temporary file that is mapped into memory. As much is written with every checkpoint.
+
+    >>> from hf_prune import PruningTrainerCallback
+    >>> recorder = PruningTrainerCallback(features=True)
+    >>> # Trainer(model, args, train_dataset=ds, callbacks=[recorder]).train()
+    >>> # ds.prune("d2", keep=0.3, dynamics=recorder)
+    """
+
+    def __init__(
+        self,
+        *,
+        features: bool | str = False,
+        clean_eval: bool = False,
+        every: int = 1,
+        id_column: str | None = None,
+        num_examples: int | None = None,
+        task: str | None = None,
+        resume_from: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if not isinstance(features, bool | str):
+            raise ArgumentTypeError(f"`features`: wanted True, False or the name of a module, got {features!r}")
+        if (id_column is None) != (num_examples is None):
+            raise ArgumentError("`id_column`, `num_examples`: give both, for a streaming dataset, or none")
+        if id_column is not None and clean_eval:
+            raise ArgumentError("`clean_eval`: a streaming dataset is read once an epoch; leave it out")
+        self.id_column = id_column
+        self.num_examples = None if num_examples is None else whole_number("num_examples", num_examples, at_least=1)
+        if task is not None:
+            one_of("task", task, TASKS)
+        self.features = features
+        self.clean_eval = true_or_false("clean_eval", clean_eval)
+        self.every = whole_number("every", every, at_least=1)
+        self.task = task
+        self.resume_from = resume_from
+        self._tap: Tap | None = None
+        self._recording: Recording | None = None
+        self._looping = False
+
+    @property
+    def dynamics(self) -> TrainingDynamics:
+        """What was recorded of the last run, up to its last finished epoch."""
+        if self._recording is not None and not self._recording.whole:
+            raise ArgumentError(
+                "`dynamics`: the first process has them; read them there, as in `if trainer.is_world_process_zero():`"
+            )
+        if self._recording is None or not self._recording.finished:
+            raise ArgumentError(
+                "`dynamics`: nothing is recorded yet: pass this callback to a Trainer, callbacks=[recorder], and "
+                "train it for at least one epoch"
+            )
+        return self._recording.dynamics()
+
+    @contextmanager
+    def record(self, model: torch.nn.Module, dataloader: Any, *, label_name: str = "labels") -> Iterator[None]:
+        """Record one epoch of a loop without a Trainer, a plain one or accelerate's; the next call has the next epoch.
+
+        An epoch that an error ended is not kept.
+
+        Args:
+            model: called as model(**batch), in training mode.
+            dataloader: of a dataset with rows that can be counted, whose batches are mappings; its workers may not
+                outlive an epoch.
+            label_name: the batch's key for labels.
+
+        Raises:
+            ArgumentError: no pass of the model took a batch of this loader, or the loader is that of another dataset.
+        """
+        if self.clean_eval:
+            raise ArgumentError("`clean_eval`: a loop without a Trainer has no such pass; leave it out")
+        loader = _bare_loader(dataloader)
+        recording = self._recording if self._looping else None
+        if recording is not None and recording.n != len(loader.dataset):
+            raise ArgumentError(
+                f"`dataloader`: the epochs before are of {recording.n} rows, this dataset has {len(loader.dataset)}; "
+                "take a new PruningTrainerCallback for another dataset"
+            )
+        if recording is None:
+            _check_countable(loader.dataset)
+            recording, self._looping = Recording(len(loader.dataset), epochs=None, every=self.every), True
+        self._recording, bare = recording, extract_model_from_parallel(model)
+        recording.begin_epoch()
+        head = head_of(bare, self.features) if self.features else None
+        self._tap = Tap(loader, bare, label_name, head, recording.add, self.task)
+        try:
+            yield
+        finally:
+            self._detach()
+        if not recording.saw_any:
+            raise ArgumentError(
+                "`model`: no pass in training mode took a batch of `dataloader`; call it with the whole batch, as in "
+                "model(**batch), after model.train(), and use no persistent_workers"
+            )
+        recording.end_epoch()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._detach()  # a run that crashed, or is tried again with another batch size, never said that it ended
+        loader = _bare_loader(kwargs["train_dataloader"])
+        self._looping = False
+        if self.num_examples is None:
+            _check_countable(loader.dataset)
+            _check_arguments(args, len(loader.dataset))
+            epochs = math.ceil(state.num_train_epochs)
+            # As the Trainer counts where it resumes; state.epoch is that of the batch size before.
+            steps_an_epoch = max(1, math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps))
+            first = state.global_step // steps_an_epoch
+            self._recording = Recording(len(loader.dataset), epochs, first, self.every)
+            if state.global_step and self._recording.whole:
+                self._restore(args, state, self._recording)
+        else:
+            _check_arguments(args, rows=0)
+            if state.global_step:
+                logger.warning(
+                    "the run goes on in a stream: epochs before step %d are not recorded", state.global_step
+                )
+            self._recording = Recording(self.num_examples, epochs=None, every=self.every)
+        head = head_of(kwargs["model"], self.features) if self.features else None
+        label_names = args.label_names or ["labels"]
+        self._tap = Tap(
+            loader,
+            kwargs["model"],
+            label_names[0],
+            head,
+            self._recording.add,
+            self.task,
+            id_column=self.id_column,
+            in_training=not self.clean_eval,
+        )
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._running().begin_epoch()
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.clean_eval:
+            clean_pass(kwargs["model"], _bare_loader(kwargs["train_dataloader"]), args.per_device_eval_batch_size)
+        self._running().end_epoch()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._running().save(_checkpoint(args, state))
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._detach()
+
+    def _restore(self, args: TrainingArguments, state: TrainerState, recording: Recording) -> None:
+        """From the checkpoint that the run goes on from, which the Trainer doesn't name to callbacks."""
+        told = [self.resume_from, args.resume_from_checkpoint]
+        folders = [Path(folder) for folder in told if isinstance(folder, str | os.PathLike)]
+        for folder in [*folders, _checkpoint(args, state)]:
+            if (folder / STATE).is_file():
+                recording.restore(folder / STATE)
+                return
+        logger.warning(
+            "the run goes on from step %d and no checkpoint with %s is found: what came before is NaN in the "
+            "dynamics; if it is elsewhere, name its folder, as in PruningTrainerCallback(resume_from=folder)",
+            state.global_step,
+            STATE,
+        )
+
+    def _running(self) -> "Recording":
+        assert self._recording is not None, "the Trainer says when training begins before it says that an epoch does"
+        return self._recording
+
+    def _detach(self) -> None:
+        if self._tap is not None:
+            self._tap.close()
+            self._tap = None
+
+
+def _bare_loader(loader: Any) -> Any:
+    """accelerate wraps the loader that fetches and collates; what is set on the wrapper never reaches it."""
+    return getattr(loader, "base_dataloader", loader)
+
+
+def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
+    """The folder in which the Trainer keeps this step."""
+    return Path(args.output_dir or ".") / f"checkpoint-{state.global_step}"
+
+
+def _check_countable(dataset: Any) -> None:
+    if isinstance(dataset, torch.utils.data.IterableDataset) or not hasattr(dataset, "__len__"):
+        raise ArgumentError(
+            "PruningTrainerCallback needs a train_dataset with rows that can be counted; this one is streaming: "
+            "load it without streaming=True, or give it a column with the position of each row and pass "
+            "id_column= and num_examples="
+        )
+
+
+def _check_arguments(args: TrainingArguments, rows: int) -> None:
+    """Refuse runs of which it is known that they can't be recorded; warn about those that nobody has tried."""
+    if args.n_gpu > 1:
+        raise ArgumentError(
+            f"PruningTrainerCallback can't record {args.n_gpu} GPUs in one process (DataParallel); start one process "
+            "for each, as in `torchrun --nproc-per-node`, or show it one GPU with CUDA_VISIBLE_DEVICES=0"
+        )
+    together = args.per_device_train_batch_size * args.world_size
+    even_batches = getattr(args.accelerator_config, "even_batches", True)
+    even = even_batches or args.dataloader_drop_last or rows % together == 0
+    if args.world_size > 1 and not even:
+        raise ArgumentError(
+            f"PruningTrainerCallback: with even_batches=False {args.world_size} processes can't share out {rows} "
+            f"rows, no multiple of {together}: one ends an epoch before the others; leave even_batches at True"
+        )
+    untested = {"FSDP": args.fsdp, "DeepSpeed": args.deepspeed, f"the device {args.device}": args.device.type != "cpu"}
+    if found := [name for name, used in untested.items() if used]:
+        logger.warning("PruningTrainerCallback is untested with %s: compare `recorder.dynamics`", " and ".join(found))

@@ -1,0 +1,44 @@
+"""One more pass over the training rows, in evaluation mode, that leaves no trace in the run."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import distributed, nn
+from torch.utils.data import DataLoader
+
+from hf_prune.models import evaluation_mode, processes
+
+
+def clean_pass(model: nn.Module, loader: Any, batch_size: int) -> None:
+    """Let `model` predict all rows of `loader`, whose own collate function makes the batches.
+
+    With several processes each takes its part of the rows. Random numbers and the mode of every module are afterwards
+    what they were; buffers don't change in evaluation mode.
+    """
+    part = distributed.get_rank() if processes() > 1 else 0
+    rows = range(part, len(loader.dataset), processes())
+    batches = DataLoader(loader.dataset, batch_size=batch_size, sampler=rows, collate_fn=loader.collate_fn)
+    device = next(model.parameters()).device
+    with _unchanged_random_numbers(), torch.no_grad(), evaluation_mode(model):
+        for batch in batches:
+            model(**{name: _on(device, value) for name, value in batch.items()})
+
+
+@contextmanager
+def _unchanged_random_numbers() -> Iterator[None]:
+    """A loader draws its seed from torch's numbers, and transforms draw from any."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
+
+
+def _on(device: torch.device, value: Any) -> Any:
+    return value.to(device) if isinstance(value, torch.Tensor) else value

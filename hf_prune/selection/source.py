@@ -1,0 +1,179 @@
+"""Where a selection comes from: the data it indexes and the calls of `prune` that led to it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_prune.config import describe
+from hf_prune.digest import column_digest, column_digests
+from hf_prune.errors import AlignmentError, ArgumentError
+from hf_prune.labels import check_column, stored_column
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_CACHED = re.compile(r"/([^/]+)___([^/]+)/[^/]+/[\d.]+/([0-9a-f]{40})/[^/]+$")
+
+RECIPE = "Derived with hf_prune:"
+"""How the line begins that a pruned dataset's description gets."""
+
+
+class Source:
+    """The data that a selection indexes.
+
+    Args:
+        n: rows.
+        origin: names and where it is from, as JSON values.
+        dataset: itself, where it is at hand.
+        digests: one per column; of `dataset` computed when first asked for.
+        ids: the name of a column and its (n,) values, which name the rows, where the record holds some.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        origin: Mapping[str, Any],
+        dataset: "Dataset | None" = None,
+        digests: Mapping[str, str] | None = None,
+        ids: tuple[str, pa.Array] | None = None,
+    ) -> None:
+        self.n = n
+        self.origin = dict(origin)
+        self.dataset = dataset
+        self.ids = ids
+        self._digests = None if digests is None else dict(digests)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With the dataset where its rows lie in files, else with digests of the rows instead of a copy of them."""
+        in_files = self.dataset is not None and bool(self.dataset.cache_files)
+        kept = {"dataset": self.dataset, "_digests": None} if in_files else {"dataset": None, "_digests": self.digests}
+        return self.__dict__ | kept
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digest by column of the source."""
+        if self._digests is None:
+            assert self.dataset is not None, "a Source has its dataset or its digests"
+            self._digests = column_digests(self.dataset)
+        return self._digests
+
+    @classmethod
+    def of(cls, dataset: "Dataset") -> Self:
+        """The source that `dataset` is; `origin["derived"]` is its recipe if it was pruned and then transformed."""
+        info = dataset.info
+        _, found, recipe = (info.description or "").rpartition(RECIPE)
+        known = {
+            **_on_the_hub([entry["filename"] for entry in dataset.cache_files]),
+            "dataset": info.dataset_name,
+            "config": info.config_name,
+            "split": None if dataset.split is None else str(dataset.split),
+            "fingerprint": dataset._fingerprint,
+            "derived": recipe.strip() if found else None,
+        }
+        return cls(len(dataset), {name: value for name, value in known.items() if value is not None}, dataset)
+
+    def check(self, dataset: "Dataset", id_column: str | None = None) -> None:
+        """Refuse a dataset that is not the source: other row count, a column with other values, nothing in common.
+
+        Args:
+            id_column: its values are compared with the ids on record, which also decides where nothing is in common.
+        """
+        if id_column is not None:
+            self._check_ids(dataset, id_column)
+        if dataset is self.dataset:
+            return
+        if len(dataset) != self.n:
+            raise AlignmentError(f"this selection was made for {self.n} rows, the dataset has {len(dataset)}")
+        common = [column for column in self.digests if column in dataset.column_names]
+        different = [column for column in common if column_digest(dataset, column) != self.digests[column]]
+        if different:
+            raise AlignmentError(
+                f"this selection was made for other data: of the columns {common} that both have, {different} hold "
+                "other values or another row order; load the dataset that was pruned"
+            )
+        if not common and id_column is None and not self._renamed(dataset):
+            raise AlignmentError(
+                "this selection can't be checked: the dataset has none of the recorded columns "
+                f"{sorted(self.digests)}; its own are {dataset.column_names}"
+                + ("" if self.ids is None else "; the record has ids: name their column, as in apply(ds, id_column=)")
+            )
+
+    def _check_ids(self, dataset: "Dataset", column: str) -> None:
+        if self.ids is None:
+            raise ArgumentError("`id_column`: this selection's record holds no ids; leave it out")
+        recorded, found = self.ids[1].to_pylist(), ids_of(dataset, column).to_pylist()
+        if recorded == found:
+            return
+        missing, more = set(recorded).difference(found), set(found).difference(recorded)
+        if missing or more:
+            some = [
+                f"{len(ids)} {what} ({sorted(map(str, ids))[0]}, ...)"
+                for ids, what in ((missing, "are missing here"), (more, "are not on record"))
+                if ids
+            ]
+            raise AlignmentError(f"`id_column`: of the ids in {column!r} {' and '.join(some)}; load the source")
+        row = next(row for row, (one, other) in enumerate(zip(recorded, found, strict=True)) if one != other)
+        raise AlignmentError(
+            f"`id_column`: the same ids in another order, first at row {row}: {found[row]!r} here, {recorded[row]!r} "
+            "on record; bring the rows into the recorded order first"
+        )
+
+    def _renamed(self, dataset: "Dataset") -> bool:
+        recorded = set(self.digests.values())
+        return any(column_digest(dataset, column) in recorded for column in dataset.column_names)
+
+
+def _on_the_hub(files: list[str]) -> dict[str, str]:
+    """Id and commit of the Hub's dataset, by which `load_dataset` names the files it keeps; empty for other data."""
+    found = {match.groups() for file in files if (match := _CACHED.search(Path(file).as_posix()))}
+    if len(found) != 1:
+        return {}
+    namespace, name, revision = found.pop()
+    return {"repo": f"{namespace}/{name}", "revision": revision}
+
+
+def ids_of(dataset: "Dataset", column: str) -> pa.Array:
+    """(n,) values of a column that names rows: ints or strings, each another, none null."""
+    check_column(dataset, "id_column", column)
+    ids = stored_column(dataset, column)
+    if not (pa.types.is_integer(ids.type) or pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type)):
+        raise ArgumentError(f"`id_column`: wanted ints or strings, {column!r} holds {ids.type}")
+    distinct = pc.count_distinct(ids, mode="all").as_py()
+    if ids.null_count or distinct < len(ids):
+        raise ArgumentError(
+            f"`id_column`: {column!r} has {ids.null_count} nulls and {len(ids) - distinct} repeated ids"
+        )
+    return ids
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of `prune`.
+
+    Attributes:
+        method: the method and all its options, as `to_config` writes them.
+        keep: as the user gave it.
+        seed: the seed.
+        n: rows that the step saw.
+        budget: rows that it kept.
+        signals: what was read, by signal.
+        details: what the method reports of its run, as JSON values.
+        versions: of hf_prune and the libraries that decide the result.
+    """
+
+    method: dict[str, Any]
+    keep: float | int
+    seed: int
+    n: int
+    budget: int
+    signals: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{describe(self.method)} kept {self.budget} of {self.n} rows, seed {self.seed}"

@@ -1,0 +1,196 @@
+"""From what a user passes to `prune` to the signals that a method reads; what no method needs is never touched."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from hf_prune.digest import array_digest
+from hf_prune.dynamics.dynamics import TrainingDynamics, checked_dynamics
+from hf_prune.errors import AlignmentError, ArgumentError, MissingSignalError
+from hf_prune.groups import Groups, crossed, encode
+from hf_prune.labels import check_column, column_groups, default_label_column, label_groups
+from hf_prune.selection.selection import live_selection
+from hf_prune.signals.arrays import check_length, float_array
+from hf_prune.signals.signals import COLUMN, LAST_FEATURES, Signals, how_to_give
+
+
+class Inputs:
+    """What was passed for one dataset. Nothing is read before `signals` asks for it.
+
+    Args:
+        dataset: the rows that everything must be aligned with.
+        label_column: as in `prune`.
+        by: as in `prune`.
+        given: `scores`, `embeddings`, `encoder`, `dynamics` and `recalls` as in `prune`, None where not passed.
+    """
+
+    def __init__(self, dataset: Dataset, label_column: str | None, by: Any, given: Mapping[str, Any]) -> None:
+        self._dataset = dataset
+        self._by = by
+        self._passed = {name: value for name, value in given.items() if value is not None}
+        self._record: dict[str, Any] = {}
+        if {"embeddings", "encoder"} <= set(self._passed):
+            raise ArgumentError("`embeddings`, `encoder`: pass one of the two; the encoder computes embeddings")
+        if label_column is not None:
+            check_column(dataset, "label_column", label_column)
+        self._label_column = label_column or default_label_column(dataset)
+
+    @property
+    def available(self) -> frozenset[str]:
+        """Names of the signals that can be read, as far as can be said without opening any."""
+        names = {"rows", *self._passed, *(COLUMN + column for column in self._dataset.column_names)}
+        if self._label_column is not None:
+            names |= {"labels", "groups"}
+        if self._by is not None:
+            names.add("groups")
+        if {"embeddings", "encoder"} & names:
+            names |= {"embeddings", "early_embeddings"}
+        return frozenset(names)
+
+    def signals(self, needs: frozenset[str], method: Any) -> Signals:
+        """Those that `method` needs, checked.
+
+        Raises:
+            MissingSignalError: some were not passed; the message says how to give them.
+        """
+        available = self.available
+        of_features = {"embeddings", "early_embeddings"}
+        if of_features & (needs - available) and "dynamics" in available and self._dynamics.features:
+            available |= of_features
+        missing = sorted(needs - available)
+        if "embeddings" in missing:  # which gives early ones too
+            missing = [name for name in missing if name != "early_embeddings"]
+        if missing:
+            ways = "; ".join(f"{name}: {how_to_give(name)}" for name in missing)
+            named = (name for name in available if not name.startswith(COLUMN) and name != "rows")
+            there = ", ".join(sorted(named)) or "none"
+            raise MissingSignalError(f"{method!r} needs {', '.join(missing)}. To give {ways}. Available: {there}")
+        read = {name: self._read(name) for name in sorted(needs)}
+        origins = {name: entry["from"] for name, entry in self._record.items() if "from" in entry}
+        return Signals(len(self._dataset), read, origins)
+
+    def record(self) -> dict[str, Any]:
+        """What was read, as JSON values."""
+        return dict(self._record)
+
+    def _read(self, name: str) -> Any:
+        if name.startswith(COLUMN):
+            return self._column_groups(name.removeprefix(COLUMN))
+        return getattr(self, f"_{name}")
+
+    @cached_property
+    def _labels(self) -> Groups:
+        groups = label_groups(self._dataset, self._label_column)
+        self._record["labels"] = {"column": self._label_column}
+        return groups
+
+    @cached_property
+    def _groups(self) -> Groups:
+        if self._by is None:
+            return self._labels
+        if isinstance(self._by, str):
+            check_column(self._dataset, "by", self._by)
+            self._record["groups"] = {"column": self._by}
+            return self._column_groups(self._by)
+        if isinstance(self._by, tuple) and self._by and all(isinstance(column, str) for column in self._by):
+            for column in self._by:
+                check_column(self._dataset, "by", column)
+            self._record["groups"] = {"columns": list(self._by)}
+            return crossed({column: self._column_groups(column) for column in self._by})
+        groups = replace(encode("by", self._by), numbered=False)
+        check_length("by", len(groups.codes), len(self._dataset))
+        self._record["groups"] = {"array": list(groups.names), "digest": array_digest(groups.codes)}
+        return groups
+
+    @cached_property
+    def _scores(self) -> NDArray[np.float64]:
+        scores = float_array(self._dataset, "scores", self._passed["scores"], 1).astype(np.float64)
+        origin = self._passed["scores"] if isinstance(self._passed["scores"], str) else None
+        self._record["scores"] = {"column": origin, "digest": array_digest(scores)}
+        return scores
+
+    @cached_property
+    def _embeddings(self) -> NDArray[Any]:
+        array, self._record["embeddings"] = self._own_embeddings or self._features(("last",))
+        return array
+
+    @cached_property
+    def _early_embeddings(self) -> NDArray[Any]:
+        array, self._record["early_embeddings"] = self._own_embeddings or self._features(("early", "last"))
+        return array
+
+    @cached_property
+    def _own_embeddings(self) -> tuple[NDArray[Any], dict[str, Any]] | None:
+        """What was passed or an encoder gives, with its entry for the record; None where features are to be read."""
+        if "encoder" in self._passed:
+            from hf_prune.embeddings.compute import embed, encoder_name
+
+            encoder = self._passed["encoder"]
+            return self._embedding_array(embed(self._dataset, encoder), f"encoder {encoder_name(encoder)}")
+        value = self._passed.get("embeddings")
+        if value is None or hasattr(value, "dynamics") or isinstance(value, TrainingDynamics):
+            return None
+        return self._embedding_array(value, f"column {value}" if isinstance(value, str) else "array")
+
+    def _features(self, moments: tuple[str, ...]) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Of the first of `moments` that was recorded for every row, else of the last of them."""
+        recorder = self._passed.get("embeddings")
+        features = (self._dynamics if recorder is None else self._checked(recorder)).features
+        if moments[-1] not in features:
+            raise MissingSignalError(f"`embeddings`: these dynamics hold no features; {how_to_give('embeddings')}")
+        # The minimum of numbers one of which is NaN is NaN, and takes no array of bools to find.
+        whole = (moment for moment in moments[:-1] if moment in features and not np.isnan(features[moment].min()))
+        moment = next(whole, moments[-1])
+        return self._embedding_array(features[moment], LAST_FEATURES if moment == "last" else f"{moment} features")
+
+    def _embedding_array(self, value: Any, origin: str) -> tuple[NDArray[Any], dict[str, Any]]:
+        array = float_array(self._dataset, "embeddings", value, 2)
+        shape, dtype = list(array.shape), str(array.dtype)
+        return array, {"from": origin, "shape": shape, "dtype": dtype, "digest": array_digest(array)}
+
+    @property
+    def _rows(self) -> Dataset:
+        self._record["rows"] = {"columns": self._dataset.column_names}
+        return self._dataset
+
+    @cached_property
+    def _dynamics(self) -> TrainingDynamics:
+        dynamics = self._checked(self._passed["dynamics"])
+        self._record["dynamics"] = {
+            "epochs": dynamics.epochs,
+            "coverage": dynamics.coverage,
+            "digest": array_digest(dynamics["loss"]),
+        }
+        return dynamics
+
+    def _checked(self, value: Any) -> TrainingDynamics:
+        dynamics = checked_dynamics(value)
+        by_class = dynamics.task == "single-label"
+        if by_class and self._label_column is None:
+            raise AlignmentError(
+                "`dynamics`: can't check that they describe these rows without the labels that were trained on; "
+                f"{how_to_give('labels')}"
+            )
+        earlier = live_selection(self._dataset)
+        if earlier is not None and len(dynamics) == earlier.n:  # dynamics of the source serve what is left of it
+            dynamics = dynamics.take(earlier.indices)
+        if by_class:
+            dynamics.check_rows(np.array(self._labels.values)[self._labels.codes], str(self._label_column))
+        else:
+            dynamics.check_count(len(self._dataset))
+        return dynamics
+
+    @cached_property
+    def _recalls(self) -> Any:
+        """As it was passed; a function from a Dataset becomes one from positions in this one."""
+        given = self._passed["recalls"]
+        return (lambda rows: given(self._dataset.select(rows))) if callable(given) else given
+
+    def _column_groups(self, column: str) -> Groups:
+        groups = column_groups(self._dataset, column)
+        return groups if column == self._label_column else replace(groups, numbered=False)

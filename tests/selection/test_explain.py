@@ -1,0 +1,224 @@
+import pickle
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import Dataset
+
+import hf_prune
+from hf_prune.selection.evidence import put
+from hf_prune.selection.selection import Selection
+from hf_prune.signals.signals import Signals
+from tests.methods.test_contract import METHODS, N, _clip, arrays, passed, rows  # noqa: F401
+
+POINTS = np.array([[0.0], [1.0], [3.0], [10.0]])
+SCORES = [4.0, 3.0, 2.0, 1.0]
+# k = 1: edges 0-1, 1-2, 2-3 of length 1, 2, 7; the median is 2, so 0.5, 1 and 3.5.
+A, B, C = np.exp([-0.5, -1.0, -3.5])
+MESSAGE = np.array([3 * A, 4 * A + 2 * B, 3 * B + C, 2 * C])
+DENSITY = MESSAGE + SCORES  # 5.82, 6.16, 3.13, 1.06: row 1 is picked first, and takes A and B times its own
+
+
+@pytest.fixture
+def ds():
+    return Dataset.from_dict({"x": range(4)})
+
+
+def d2(ds, keep, **options):
+    return ds.prune("d2", keep=keep, k=1, scores=SCORES, embeddings=POINTS, **options).selection
+
+
+def test_d2_by_hand(ds):
+    found = d2(ds, 2).evidence
+    np.testing.assert_allclose(found["message"], MESSAGE)
+    np.testing.assert_allclose(found["density"], DENSITY)
+    assert found["suppressed_by"].tolist() == [1, -1, 1, -1]
+    np.testing.assert_allclose(found["suppression"], [A * DENSITY[1], 0, B * DENSITY[1], 0])
+    left = DENSITY - found["suppression"]
+    np.testing.assert_allclose(found["left"], left)
+
+
+def test_words_for_d2(ds):
+    selection = d2(ds, 2)
+    step = "\n  d2(score=given_scores, k=1, cutoff=0.0) kept 2 of 4 rows, seed 0\n  "
+    assert selection.explain(1) == (
+        f"row 1: kept, picked 1st of 2{step}score 3, message 3.162, density 6.162\n  6.162 was left when it was picked"
+    )
+    assert selection.explain(0) == (
+        f"row 0: kept, picked 2nd of 2{step}score 4, message 1.82, density 5.82\n"
+        "  row 1 took most: 3.737 of 5.82\n  2.082 was left when it was picked"
+    )
+    assert selection.explain(2) == (
+        f"row 2: dropped{step}score 2, message 1.134, density 3.134\n"
+        "  row 1 took most: 2.267 of 3.134\n  0.867 was left, and the last pick had 2.082"
+    )
+    assert "no row took from it, but 1.06 was left, and the last pick had 2.082" in selection.explain(3)
+
+
+def test_product_reports_the_factor(ds):
+    found = d2(ds, 2, forward="product").evidence
+    np.testing.assert_allclose(found["message"], MESSAGE)
+    np.testing.assert_allclose(found["density"], MESSAGE * SCORES)
+
+
+def test_a_smaller_budget_explains_with_the_larger_run(ds):
+    smaller = d2(ds, 3).at(keep=2).at(keep=1)
+    assert smaller.evidence["picked"].tolist() == [1, 0, -1, 2]
+    assert "row 3: dropped\n" in smaller.explain(3)
+    assert "picked 3rd of 3 by the larger selection, too late for the 1 rows that at(keep=) left" in smaller.explain(3)
+    assert "row 1 took most" in smaller.explain(2)
+
+
+def test_a_suppressor_that_is_not_kept_any_more():
+    far = Dataset.from_dict({"x": range(4)})
+    points = np.array([[0.0], [1.0], [100.0], [101.0]])
+    selection = far.prune("d2", keep=2, k=1, scores=[9.0, 1, 5, 1], embeddings=points).selection
+    assert selection.order.tolist() == [0, 2]
+    assert "row 2, which the larger selection of 2 kept, took most" in selection.at(keep=1).explain(3)
+    assert "row 2 took most" in selection.explain(3)
+
+
+def test_positions_of_a_part_become_those_of_the_whole():
+    whole = {}
+    put(whole, {"suppressed_by": np.array([1, -1]), "left": np.array([0.5, 2.0])}, np.array([3, 1]), 4)
+    put(whole, {"suspect": np.array([True])}, np.array([0]), 4)
+    assert whole["suppressed_by"].tolist() == [-1, -1, -1, 1]
+    np.testing.assert_array_equal(whole["left"], [np.nan, 2.0, np.nan, 0.5])
+    assert whole["suspect"].tolist() == [True, False, False, False]
+
+
+def test_pools_and_chains_name_rows_of_the_source():
+    # Rows 1, 3, 5 and 7 are POINTS, once as a class and once as what an earlier step kept.
+    points, scores = np.repeat(POINTS, 2, axis=0) + [[1000.0], [0.0]] * 4, np.repeat(SCORES, 2)
+    ds = Dataset.from_dict({"x": range(8), "label": [0, 1] * 4})
+    options = {"k": 1, "embeddings": points, "scores": scores}
+    pooled = ds.prune("d2", keep=4, quotas="equal", **options).selection
+    assert pooled.evidence["suppressed_by"].tolist() == [2, 3, -1, -1, 2, 3, -1, -1]
+    assert "group '1': 2 of 4 rows kept" in pooled.explain(5)
+    assert "the last pick had 2.082" in pooled.explain(5)
+
+    first = ds.prune("given_scores", keep=4, scores=[0, 1] * 4)
+    chained = first.prune("d2", keep=2, k=1, embeddings=POINTS, scores=SCORES).selection
+    assert chained.evidence["suppressed_by"].tolist() == [-1, 3, -1, -1, -1, 3, -1, -1]
+    np.testing.assert_array_equal(chained.evidence["density"][::2], np.nan)
+    assert chained.explain(0) == "row 0: dropped\n  by the first step: given_scores kept 4 of 8 rows, seed 0"
+    assert "row 3 took most: 2.267 of 3.134" in chained.explain(5)
+
+
+def test_a_suspect_row():
+    marked = Selection.from_order(np.array([1]), np.ones(2), evidence={"suspect": np.array([True, False])})
+    assert "left out as suspect or unlearnable (cutoff)" in marked.explain(0)
+    assert "suspect" not in marked.explain(1)
+
+
+def test_a_suspect_row_that_the_budget_needed():
+    ds = Dataset.from_dict({"label": [0] * 6})
+    logits = np.zeros((1, 6, 2))
+    logits[0, :, 0] = [-3, -2, 1, 1, 1, 1]  # rows 0 and 1 have the lowest margins
+    run = hf_prune.TrainingDynamics.from_logits(logits, [0] * 6)
+    selection = ds.prune("random", keep=5, cutoff=0.34, dynamics=run).selection
+    assert "kept although suspect" in selection.explain(1)  # the less suspect of the two
+    assert "left out as suspect or unlearnable (cutoff)" in selection.explain(0)
+
+
+def test_a_chain_of_three_steps():
+    ds, scores = Dataset.from_dict({"x": range(8)}), np.arange(8.0)
+    first = ds.prune("given_scores", keep=6, scores=scores)
+    second = first.prune("given_scores", keep=4, scores=scores[2:])
+    selection = second.prune("given_scores", keep=2, scores=scores[4:]).selection
+    assert selection.indices.tolist() == [6, 7]
+    assert "the 3rd highest of 4; the last row kept has 6" in selection.explain(5)
+    for row in (0, 3):
+        assert selection.explain(row).startswith(f"row {row}: dropped\n  by one of the first 2 steps")
+
+
+def test_scores_and_keys(ds):
+    scored = ds.prune("given_scores", keep=2, scores=SCORES).selection
+    assert "score 1, the 4th highest of 4; the last row kept has 3" in scored.explain(3)
+    drawn = ds.prune("random", keep=1).selection
+    kept, dropped = drawn.scores.min(), drawn.scores[3]
+    assert f"key {dropped:.4g}, lowest first; the last row kept has {kept:.4g}" in drawn.explain(3)
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
+def test_every_row_of_every_method(method, tmp_path):
+    selection = rows().prune(method, keep=13, **passed(method)).selection
+    selection.save(tmp_path / "s")
+    for made in (
+        selection,
+        selection.at(keep=5),
+        Selection.load(tmp_path / "s"),
+        pickle.loads(pickle.dumps(selection)),
+    ):
+        for row in range(N):
+            state = "kept, picked" if row in made.indices else "dropped"
+            assert made.explain(row).startswith(f"row {row}: {state}")
+
+
+def test_saved_and_loaded(ds, tmp_path):
+    selection = d2(ds, 3).at(keep=2)
+    selection.save(tmp_path / "s")
+    loaded = Selection.load(tmp_path / "s")
+    assert {name: values.dtype for name, values in loaded.evidence.items()} == {
+        name: values.dtype for name, values in selection.evidence.items()
+    }
+    for name, values in selection.evidence.items():
+        np.testing.assert_allclose(loaded.evidence[name], values, rtol=1e-7)
+    assert [loaded.explain(row) for row in range(4)] == [selection.explain(row) for row in range(4)]
+    saved = pq.read_schema(tmp_path / "s" / "selection.parquet")
+    assert (saved.field("evidence.left").type, saved.field("evidence.suppressed_by").type) == (
+        pa.float32(),
+        pa.int32(),
+    )
+
+
+def test_amounts_beyond_float32_are_saved_whole(tmp_path):
+    Selection.from_order(np.array([1]), np.ones(2), evidence={"left": np.array([1e300, 1])}).save(tmp_path / "s")
+    assert Selection.load(tmp_path / "s").evidence["left"].tolist() == [1e300, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("suppressed_by", pa.array([0, 4, 0, 0]), "names rows that are not there"),
+        ("suppressed_by", pa.array([0, -2, 0, 0]), "names rows that are not there"),
+        ("suppressed_by", pa.array([0.0, 1, 0, 0]), "is of the type double"),
+        ("picked", pa.array([True] * 4), "is of the type bool"),
+        ("left", pa.array(["a"] * 4), "is of the type string"),
+        ("left", pa.array([1.0, None, 1, 1]), "nulls in"),
+    ],
+)
+def test_hostile_evidence_is_refused(ds, tmp_path, name, values, message):
+    d2(ds, 3).at(keep=2).save(tmp_path / "s")
+    file = tmp_path / "s" / "selection.parquet"
+    table = pq.read_table(file)
+    column = f"evidence.{name}"
+    pq.write_table(table.set_column(table.column_names.index(column), column, values), file)
+    with pytest.raises(hf_prune.ArgumentError, match=f"damaged: .*{message}"):
+        Selection.load(tmp_path / "s")
+
+
+@pytest.mark.parametrize("picked", [2**40, -(2**40), 0])
+def test_a_hostile_place_is_no_position(ds, tmp_path, picked):
+    """It is shown and looks nothing up."""
+    d2(ds, 3).at(keep=2).save(tmp_path / "s")
+    file = tmp_path / "s" / "selection.parquet"
+    table = pq.read_table(file)
+    at = table.column_names.index("evidence.picked")
+    pq.write_table(table.set_column(at, "evidence.picked", pa.array([picked] * 4)), file)
+    for row in range(4):
+        assert Selection.load(tmp_path / "s").explain(row).startswith(f"row {row}:")
+
+
+@pytest.mark.parametrize("row", [-1, 4, True, 1.0, "1"])
+def test_no_such_row(ds, row):
+    with pytest.raises(hf_prune.HFPruneError, match=r"`i`: wanted "):
+        d2(ds, 2).explain(row)
+
+
+def test_evidence_of_a_pool_too_small_for_a_graph():
+    given = Signals(1, {"embeddings": np.zeros((1, 2)), "scores": np.ones(1)})
+    selection = hf_prune.D2(score=hf_prune.GivenScores()).select(given, 1, 0)
+    assert selection.evidence == {}
+    assert selection.explain(0).startswith("row 0: kept, picked 1st of 1")

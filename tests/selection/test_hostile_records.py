@@ -1,0 +1,216 @@
+"""Records that somebody damaged or made up: each is refused by name, and nothing in one is executed."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import Dataset
+
+import hf_prune
+from hf_prune.selection.files import MOST_ROWS, write_rows
+from hf_prune.selection.record import to_record
+
+N = 60
+
+
+@pytest.fixture(scope="module")
+def ds():
+    return Dataset.from_dict({"label": [0, 1, 2] * (N // 3), "x": range(N)})
+
+
+@pytest.fixture
+def record(ds, tmp_path):
+    """The folder of a sound record, of D2 and with ids."""
+    rng = np.random.default_rng(1)
+    points = rng.normal(size=(N, 3))
+    pruned = ds.prune("d2", keep=0.3, quotas="equal", scores=rng.random(N), embeddings=points, k=3)
+    pruned.selection.save(tmp_path / "record", id_column="x")
+    return tmp_path / "record"
+
+
+def refused(folder, message=""):
+    with pytest.raises(hf_prune.ArgumentError, match=f"(?s)selection.*{message}") as caught:
+        hf_prune.Selection.load(folder)
+    assert "record" in str(caught.value)
+
+
+def change_header(folder, **changes):
+    file = folder / "selection.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def change_column(folder, name, values):
+    table = pq.read_table(folder / "selection.parquet")
+    at = table.column_names.index(name)
+    pq.write_table(table.set_column(at, name, values), folder / "selection.parquet")
+
+
+def test_the_sound_record_is_read(record, ds):
+    assert len(hf_prune.Selection.load(record).apply(ds, id_column="x")) == 18
+
+
+@pytest.mark.parametrize("name", ["selection.json", "selection.parquet"])
+@pytest.mark.parametrize("part", [0, 1, 10, 0.5, 0.99])
+def test_cut_files(record, name, part):
+    whole = (record / name).read_bytes()
+    (record / name).write_bytes(whole[: part if isinstance(part, int) else int(part * len(whole))])
+    refused(record)
+
+
+@pytest.mark.parametrize("name", ["selection.json", "selection.parquet"])
+def test_changed_bytes_never_give_other_rows_without_a_word(record, name):
+    sound, whole = hf_prune.Selection.load(record), (record / name).read_bytes()
+    rng = np.random.default_rng(0)
+    for at in rng.integers(0, len(whole), 150):
+        changed = bytearray(whole)
+        changed[at] ^= 1 << rng.integers(8)
+        (record / name).write_bytes(bytes(changed))
+        try:
+            found = hf_prune.Selection.load(record)
+        except hf_prune.ArgumentError:
+            continue
+        assert len(found) == len(sound)
+        assert (np.diff(found.indices) > 0).all()
+        found.summary()
+        found.explain(3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "null",
+        "3",
+        '"text"',
+        "{}",
+        '{"format": "hf_prune.selection/1"}',
+        '{"format": "pickle"}',
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "\\x00\\xff",
+    ],
+)
+def test_other_json(record, text):
+    (record / "selection.json").write_text(text)
+    refused(record)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rows": 10**30},
+        {"rows": -1},
+        {"rows": "60"},
+        {"rows": None},
+        {"kept": 17},
+        {"kept": 1e400},
+        {"at_least": "x"},
+        {"steps": None},
+        {"steps": [{}]},
+        {"steps": [{"method": {"method": "d2"}, "keep": 1, "seed": 0, "n": 60, "budget": 18, "evil": 1}]},
+        {"steps": [{"method": 3, "keep": 1, "seed": 0, "n": 60, "budget": 18}]},
+        {"steps": [{"method": {"method": "d2"}, "keep": 1, "seed": 0, "n": 3, "budget": 18}]},
+        {"groups": 3},
+        {"groups": {"values": [0], "names": ["a", "b"]}},
+        {"groups": {"values": [0, 1, 2], "names": [0, 1, 2]}},
+        {"groups": {"values": [0], "names": ["a"]}},
+        {"source": {"origin": {}}},
+        {"source": {"origin": {}, "digests": [1]}},
+        {"source": {"origin": {}, "digests": {"x": 3}}},
+        {"pruned": 3},
+        {"pruned": {"x": ["y"]}},
+        {"id_column": 3},
+        {"id_column": "x", "rows": 60, "source": {"origin": 5, "digests": {}}},
+    ],
+)
+def test_other_headers(record, changes):
+    change_header(record, **changes)
+    refused(record)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("kept", pa.array([2] * N)),
+        ("kept", pa.array(["yes"] * N)),
+        ("kept", pa.array([None] * N, pa.bool_())),
+        ("kept", pa.array([True] * N)),
+        ("kept", pa.array([True, None] * (N // 2))),
+        ("rank", pa.array([0] * N)),
+        ("rank", pa.array([-1] * N)),
+        ("rank", pa.array([10**12] * N)),
+        ("rank", pa.array(["0"] * N)),
+        ("rank", pa.array([None] * N, pa.int64())),
+        ("group", pa.array([3] * N)),
+        ("group", pa.array([-2] * N)),
+        ("group", pa.array([None] * N, pa.int64())),
+        ("group", pa.array([0.5] * N)),
+        ("score", pa.array(["high"] * N)),
+        ("score", pa.array([[0.5]] * N)),
+        ("evidence.suppressed_by", pa.array([N] * N)),
+        ("evidence.suppressed_by", pa.array([-2] * N)),
+        ("evidence.suppressed_by", pa.array([0.0] * N)),
+        ("evidence.density", pa.array(["x"] * N)),
+        ("evidence.density", pa.array([None] * N, pa.float32())),
+    ],
+)
+def test_other_columns(record, name, values):
+    change_column(record, name, values)
+    refused(record)
+
+
+def test_missing_columns(record):
+    whole = pq.read_table(record / "selection.parquet")
+    for name in ("kept", "score", "group", "id"):
+        pq.write_table(whole.drop_columns(name), record / "selection.parquet")
+        refused(record)
+
+
+def test_huge_counts_are_refused_before_they_are_read(record, monkeypatch):
+    many = pa.table({"kept": pa.array(np.zeros(100_000, dtype=bool)), "score": pa.array(np.zeros(100_000))})
+    pq.write_table(many, record / "selection.parquet")
+    monkeypatch.setattr("pyarrow.parquet.read_table", lambda *args, **options: pytest.fail("it was read"))
+    refused(record, "100000 rows in selection.parquet, 60 in selection.json")
+    monkeypatch.setattr("hf_prune.selection.files.MOST_ROWS", 50_000)
+    change_header(record, rows=100_000)
+    refused(record, "50000 at most")
+    assert MOST_ROWS > 10**9
+
+
+def test_nothing_is_unpickled_or_executed(record, monkeypatch):
+    import pickle
+
+    for name in ("loads", "load", "Unpickler"):
+        monkeypatch.setattr(pickle, name, lambda *args, **options: pytest.fail("unpickled"))
+    table = pq.read_table(record / "selection.parquet")
+    metadata = {b"pandas": b"cos\nsystem\n(S'touch pwned'\ntR.", b"huggingface": b"{"}
+    pq.write_table(table.replace_schema_metadata(metadata), record / "selection.parquet")
+    assert len(hf_prune.Selection.load(record)) == 18
+    header = json.loads((record / "selection.json").read_text())
+    header["steps"][0]["method"] = {"method": "__import__('os').system('touch pwned')", "x": {"method": "os.system"}}
+    (record / "selection.json").write_text(json.dumps(header))
+    assert "__import__" in hf_prune.Selection.load(record).summary()
+
+
+def test_a_group_column_of_another_record_names_no_rows_that_are_not_there(record, ds):
+    loaded = hf_prune.Selection.load(record)
+    assert loaded.groups.codes.max() < 3
+    with pytest.raises(hf_prune.AlignmentError, match="made for 60 rows"):
+        loaded.apply(ds.select(range(18)))
+
+
+@pytest.mark.parametrize(("explain", "most"), [(False, 7.0), (True, 13.0)])
+def test_bytes_a_row(tmp_path, explain, most):
+    n, rng = 40_000, np.random.default_rng(0)
+    labels = rng.integers(0, 10, n)
+    points = (rng.normal(size=(10, 8))[labels] + rng.normal(size=(n, 8))).astype(np.float32)
+    pruned = Dataset.from_dict({"label": labels}).prune(
+        "d2", keep=0.3, quotas="equal", scores=rng.gamma(2.0, size=n), embeddings=points
+    )
+    header, table = to_record(pruned.selection, compact=True, explain=explain)
+    write_rows(table, tmp_path / "rows.parquet")
+    size = (tmp_path / "rows.parquet").stat().st_size + len(json.dumps(header)) / 25  # the header once in a million
+    assert size / n < most
+    assert size / n > 0.5 * most
