@@ -20,8 +20,8 @@ from hf_prune.errors import MissingSignalError as MissingSignalError
 from hf_prune.groups import Groups as Groups
 from hf_prune.methods.aum import AUM as AUM
 from hf_prune.methods.base import Method as Method
-from hf_prune.methods.base import PoolMethod as PoolMethod
-from hf_prune.methods.base import ScoreMethod as ScoreMethod
+from hf_prune.methods.by_score import ByScore as ByScore
+from hf_prune.methods.choice import Choice as Choice
 from hf_prune.methods.d2 import D2 as D2
 from hf_prune.methods.drop import DRoP as DRoP
 from hf_prune.methods.drop import DRoPQuotas as DRoPQuotas
@@ -38,7 +38,10 @@ from hf_prune.methods.quotas import EqualQuotas as EqualQuotas
 from hf_prune.methods.quotas import ProportionalQuotas as ProportionalQuotas
 from hf_prune.methods.quotas import Quotas as Quotas
 from hf_prune.methods.random_ import Random as Random
+from hf_prune.methods.score import DynamicsScore as DynamicsScore
+from hf_prune.methods.score import Score as Score
 from hf_prune.methods.variability import Variability as Variability
+from hf_prune.methods.without_suspects import WithoutSuspects as WithoutSuspects
 from hf_prune.publish import push_to_hub as push_to_hub
 from hf_prune.selection.selection import Selection as Selection
 from hf_prune.selection.selection import selection_of as selection_of
@@ -48,12 +51,13 @@ if TYPE_CHECKING:
     from hf_prune import comparison as comparison
     from hf_prune import metrics as metrics
     from hf_prune import plots as plots
+    from hf_prune import testing as testing
     from hf_prune.embeddings.compute import embed as embed
     from hf_prune.recording.callback import PruningTrainerCallback as PruningTrainerCallback
 
 __version__ = "0.1.0"
 
-_MODULES = ("comparison", "metrics", "plots")
+_MODULES = ("comparison", "metrics", "plots", "testing")
 _LATE = {"PruningTrainerCallback": "hf_prune.recording.callback", "embed": "hf_prune.embeddings.compute"}
 """Public names whose modules import torch."""
 

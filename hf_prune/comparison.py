@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from datasets import Dataset
@@ -17,7 +17,11 @@ from hf_prune.dataset import prune
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups
 from hf_prune.labels import label_groups
+from hf_prune.plots import Panel, plot_panels
 from hf_prune.recalls import count_recalls
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FULL = "all rows"
 """Name of the runs on the unpruned dataset in a Comparison."""
@@ -66,8 +70,7 @@ class Result:
         return min(recall for recall in self.recalls if recall is not None)
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(NamedTuple):
     """Mean and sample standard deviation over seeds (NaN for a single seed)."""
 
     mean: float
@@ -143,6 +146,27 @@ class Comparison:
             *([method, *(cell(method, keep) for keep in self.keeps)] for method in self.methods),
         ]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+    def plot(self) -> "Figure":
+        """Average accuracy on the left and that of the worst class on the right, against the size of the coreset.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+
+        >>> results = [Result(FULL, 1.0, 0, 100, 0.9, (0.8, 1.0)), Result("random", 0.3, 0, 30, 0.7, (0.5, 0.9))]
+        >>> [axes.get_title() for axes in Comparison(("cat", "dog"), tuple(results)).plot().axes]
+        ['Average', 'Worst class']
+        """
+        kept = {keep: self.of(self.methods[0], keep)[0].kept for keep in self.keeps}
+        keeps = sorted(kept, key=lambda keep: kept[keep])
+        panels = [
+            Panel(title, measure, of(FULL), {method: [of(method, keep) for keep in keeps] for method in self.methods})
+            for title, measure, of in (
+                ("Average", "test accuracy in %", self.accuracy),
+                ("Worst class", "lowest class recall in %", self.worst_class),
+            )
+        ]
+        return plot_panels(panels, [f"{size_text(keep)}\n{kept[keep]:,} rows" for keep in keeps], FULL)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write every result to a JSON file, replacing one there."""

@@ -1,7 +1,8 @@
-"""Frozen dataclasses that can be written as JSON and read back, nested ones too: what methods and quotas are."""
+"""Frozen dataclasses that can be written as JSON and read back, nested ones too: methods, scores and quotas."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 from hf_prune.arguments import did_you_mean
@@ -9,9 +10,15 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 
 _REGISTRY: dict[str, dict[str, type["Configurable"]]] = {}
 
+PRUNE_KEYWORDS = frozenset(
+    {"dataset", "method", "keep", "seed", "quotas", "by", "cutoff", "label_column", "split"}
+    | {"scores", "embeddings", "encoder", "dynamics", "recalls"}
+)
+"""Words that `prune` takes itself, so that no option may have their name."""
+
 
 class Configurable:
-    """Base of methods and quotas: a named, frozen dataclass whose fields are all of its options.
+    """Base of methods, scores and quotas: a named, frozen dataclass whose fields are all of its options.
 
     A subclass with a `name` of its own is registered when its module is imported; `to_config` writes it as
     `{<kind>: <name>, <option>: <value>, ...}`.
@@ -22,32 +29,42 @@ class Configurable:
     reads: ClassVar[frozenset[str]] = frozenset()
     """The signals that this class itself reads; `needs` adds those of the parts it is composed of."""
 
+    reference: ClassVar[str] = ""
+    """What to cite: authors, title, year and where it is published."""
+
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """Packages whose versions decide the result, beside numpy and datasets."""
+
+    handed_over: ClassVar[frozenset[str]] = frozenset()
+    """Keywords of `prune` that are options here too: `prune` hands them over."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if taken := sorted(PRUNE_KEYWORDS & set(inspect.get_annotations(cls)) - cls.handed_over):
+            raise ArgumentError(f"{cls.__name__}: `prune` takes {taken} itself; give these options other names")
         if "name" in cls.__dict__:
             _REGISTRY.setdefault(cls.kind, {})[cls.name] = cls
 
     @property
     def needs(self) -> frozenset[str]:
-        """Names of the signals that `select` or `weigh` will read."""
+        """Names of the signals that it will read."""
         return self.reads.union(*(part.needs for part in self.parts().values()))
 
     def parts(self) -> dict[str, "Configurable"]:
-        """The fields that hold methods or quotas."""
+        """The fields that hold methods, scores or quotas."""
         values = {field: getattr(self, field) for field in options_of(type(self))}
         return {field: value for field, value in values.items() if isinstance(value, Configurable)}
+
+    def walk(self) -> Iterator["Configurable"]:
+        """This object and all that it is composed of."""
+        yield self
+        for part in self.parts().values():
+            yield from part.walk()
 
     def resolve(self, available: frozenset[str]) -> Self:
         """The same with every choice made that depends on which signals there are; nothing is left to `select`."""
         resolved = {field: part.resolve(available) for field, part in self.parts().items()}
         return dataclasses.replace(self, **resolved) if resolved else self  # type: ignore[type-var]
-
-    def notes(self, available: frozenset[str]) -> dict[str, Any]:
-        """What `resolve` decides that a user wants the reason of, as JSON values for the record."""
-        found: dict[str, Any] = {}
-        for part in self.parts().values():
-            found |= part.notes(available)
-        return found
 
     def to_config(self) -> dict[str, Any]:
         """Plain JSON values only.
@@ -60,12 +77,12 @@ class Configurable:
 
 
 def options_of(cls: type) -> tuple[str, ...]:
-    """Names of the options that a method or quotas class takes, keyword-only ones last, as it takes them."""
+    """Names of the options that a class takes, keyword-only ones last, as it takes them."""
     return tuple(field.name for field in sorted(dataclasses.fields(cls), key=lambda field: field.kw_only is True))
 
 
 def registered(kind: str) -> dict[str, type[Configurable]]:
-    """Every class of a kind ("method", or "rule" for quotas) by name."""
+    """Every class of a kind ("method", "score", or "rule" for quotas) by name."""
     return dict(_REGISTRY.get(kind, {}))
 
 
@@ -94,14 +111,14 @@ def from_config(config: Mapping[str, Any]) -> Any:
     """The object that `to_config` described.
 
     Raises:
-        ArgumentError: no such method, quotas or option, or a value that its class refuses.
+        ArgumentError: no such method, score, quotas or option, or a value that its class refuses.
 
     >>> import hf_prune
-    >>> from_config({"method": "d2", "k": 5, "score": {"method": "aum"}}).score
-    AUM(cutoff=0.0, prefer='easy', epochs=None)
+    >>> from_config({"method": "d2", "k": 5, "score": {"score": "aum"}}).score
+    AUM(epochs=None)
     """
-    kinds = [kind for kind in _REGISTRY if kind in config] if isinstance(config, Mapping) else []
-    if len(kinds) != 1 or not isinstance(config[kinds[0]], str):
+    kinds = [kind for kind in _REGISTRY if isinstance(config, Mapping) and isinstance(config.get(kind), str)]
+    if len(kinds) != 1:
         raise ArgumentError(f"config: wanted a mapping with a name under one of {sorted(_REGISTRY)}, got {config!r}")
     options = {
         key: from_config(value) if isinstance(value, Mapping) else value
@@ -115,29 +132,29 @@ def describe(config: Mapping[str, Any]) -> str:
     """A config as one would type it, without the options that have their default.
 
     >>> import hf_prune
-    >>> describe(hf_prune.D2(k=5, score=hf_prune.AUM(), gamma=1.0).to_config())
-    'd2(score=aum, k=5)'
+    >>> describe(hf_prune.PerClass(hf_prune.D2(k=5, gamma=1.0), quotas="equal").to_config())
+    'per_class(d2(k=5), quotas=equal)'
     """
     (kind, name), *options = config.items()
     cls = _REGISTRY.get(kind, {}).get(name)
     defaults = _defaults(cls) if cls else {}  # a method of a package that is not imported
-    shown = [
-        f"{option}={describe(value) if isinstance(value, Mapping) else repr(value)}"
-        for option, value in options
-        if option not in defaults or value != defaults[option]
-    ]
+    shown = []
+    for option, value in options:
+        if option not in defaults or value != defaults[option]:
+            keyword = f"{option}=" if option in defaults or not cls else ""
+            shown.append(keyword + (describe(value) if isinstance(value, Mapping) else repr(value)))
     return f"{name}({', '.join(shown)})" if shown else str(name)
 
 
 def _defaults(cls: type) -> dict[str, Any]:
     """The options that have a default, as they stand in a config."""
-    found = {}
+    defaults = {}
     for field in dataclasses.fields(cls):
         if field.default_factory is not dataclasses.MISSING:
-            found[field.name] = _plain(field.default_factory())
+            defaults[field.name] = _plain(field.default_factory())
         elif field.default is not dataclasses.MISSING:
-            found[field.name] = _plain(field.default)
-    return found
+            defaults[field.name] = _plain(field.default)
+    return defaults
 
 
 def _plain(value: Any) -> Any:

@@ -2,26 +2,29 @@
 
 import contextlib
 import importlib.metadata
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import datasets
 from datasets import Dataset, DatasetDict, NamedSplit
 
 from hf_prune.arguments import did_you_mean, whole_number
 from hf_prune.budget import plain_keep, resolve_keep
-from hf_prune.config import named
+from hf_prune.config import registered
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.methods.base import Method
+from hf_prune.methods.by_score import as_method
 from hf_prune.methods.per_class import PerClass
+from hf_prune.methods.quotas import checked_quotas
+from hf_prune.methods.score import Score
+from hf_prune.methods.without_suspects import WithoutSuspects, with_cutoff
 from hf_prune.selection.selection import Selection, live_selection
 from hf_prune.selection.source import Source, Step
 from hf_prune.signals.inputs import Inputs
 
 D = TypeVar("D", Dataset, DatasetDict)
 
-_KEYWORDS = ("keep", "seed", "quotas", "by", "label_column", "scores", "embeddings", "encoder", "dynamics", "recalls")
-_LIBRARIES = ("hf_prune", "numpy", "datasets", "faiss-cpu")
 _STREAMING = (
     "a streaming dataset has no row count and can't be pruned; load it without streaming=True, or write the part that "
     "you want with Dataset.from_generator"
@@ -30,18 +33,20 @@ _STREAMING = (
 
 def prune(
     dataset: D,
-    method: str | Method,
+    method: str | Method | Score,
     *,
     keep: float | int,
     seed: int = 0,
     quotas: Any = None,
     by: Any = None,
+    cutoff: float | Literal["auto"] | None = None,
     label_column: str | None = None,
     scores: Any = None,
     embeddings: Any = None,
     encoder: Any = None,
     dynamics: Any = None,
     recalls: Any = None,
+    split: str | Sequence[str] | None = None,
     **options: Any,
 ) -> D:
     """A smaller dataset: the rows of `dataset` that `method` keeps, in their order, with the record in `.selection`.
@@ -49,15 +54,18 @@ def prune(
     Only signals that the method needs are read; others may be passed and are ignored.
 
     Args:
-        dataset: a Dataset of n rows, or a DatasetDict, of which the split "train" is pruned, or those that `split=`
-            names.
-        method: the name of a method ("random", "el2n", "d2", "drop", ...), or a method object.
+        dataset: a Dataset of n rows, or a DatasetDict, of which one split is pruned, or several.
+        method: the name of a method ("random", "d2", "drop", ...) or of a score ("el2n", "aum", ...), which then keeps
+            rows by itself, or an object of either.
         keep: a count, or a fraction in (0, 1] that means `max(1, round(keep * n))` rows.
         seed: for methods that draw at random, 0 to 2**64 - 1; the same seed keeps the same rows.
         quotas: "proportional", "equal" or a Quotas object: run the method inside each group, on its share of the
             budget.
         by: the groups for quotas: a column's name, a tuple of names, whose combinations are the groups, or (n,) ints,
             strings or bools; the labels by default.
+        cutoff: hold back rows whose labels are suspect before anything is chosen: a fraction of all rows, those of
+            lowest AUM, "auto", which reads how many and which from dynamics, labels and embeddings, or 0 for none.
+            By default "auto" for D2 where these are there and no scores=, and else 0. See WithoutSuspects.
         label_column: by default the only ClassLabel column, else `label`, else `labels`.
         scores: (n,) difficulty of each row, higher = harder, or the name of a column of numbers.
         embeddings: (n, d) floats, a column's name, or the callback that recorded features; by default those in
@@ -70,7 +78,8 @@ def prune(
             `trainer.predict(validation)` or (predictions, references), for groups that are no classes with those of
             the validation rows, as in (trainer.predict(validation), validation["site"]), or a list of these to average
             over seeds. DRoP with a schedule takes a function from a Dataset to these.
-        options: the method's own, where it is given by name.
+        split: of a DatasetDict the split to prune, or a list of them, "train" by default.
+        options: the method's own, where it is given by name; of a score also `prefer`, the end to keep.
 
     Raises:
         ArgumentError: also a ValueError: a value that can't be used, a signal that is missing, or rows that don't
@@ -82,26 +91,38 @@ def prune(
     >>> len(coreset), coreset.selection.n
     (30, 100)
     """
-    signals = {"scores": scores, "embeddings": embeddings, "encoder": encoder}
-    signals |= {"dynamics": dynamics, "recalls": recalls}
+    passed = {"scores": scores, "embeddings": embeddings, "encoder": encoder}
+    passed |= {"dynamics": dynamics, "recalls": recalls}
     if isinstance(dataset, DatasetDict):
-        options |= signals | {"seed": seed, "quotas": quotas, "by": by, "label_column": label_column}
-        return _prune_splits(dataset, method, keep, options.pop("split", "train"), options)
+        options |= passed | {"seed": seed, "quotas": quotas, "by": by, "cutoff": cutoff, "label_column": label_column}
+        return _prune_splits(dataset, method, keep, "train" if split is None else split, options)
     _check_dataset(dataset)
-    inputs = Inputs(dataset, label_column, by, signals)
-    chosen = _with_quotas(_named_method(method, options), quotas, by)
+    if split is not None:
+        raise ArgumentError(f"`split`: wanted none for a Dataset, got {split!r}; it names splits of a DatasetDict")
+    inputs = Inputs(dataset, label_column, by, passed)
+    keywords = {"quotas": quotas, "by": by, "cutoff": cutoff}
+    chosen, notes = _modified(method, options, keywords, inputs.available)
     budget = resolve_keep(keep, len(dataset))
     seed = whole_number("seed", seed, at_least=0)
     if seed >= 2**64:
         raise ArgumentError(f"`seed`: wanted a whole number below 2**64, got {seed}")
 
-    notes = chosen.notes(inputs.available)
     chosen = chosen.resolve(inputs.available)
-    read = inputs.signals(chosen.needs, chosen)
-    selection = chosen.select(read, budget, seed)
-    n, details = len(dataset), selection.details | notes | read.notes
-    step = Step(chosen.to_config(), plain_keep(keep), seed, n, budget, inputs.record(), details, _versions())
-    return _finish(dataset, replace(selection, details=details, steps=(step,)))
+    signals = inputs.signals(chosen.needs, chosen)
+    choice = chosen.select(signals, budget, seed)
+    details = choice.details | ({"notes": notes} if notes else {}) | signals.notes
+    record, versions = inputs.record(), _versions(chosen, with_encoder=encoder is not None)
+    step = Step(chosen.to_config(), plain_keep(keep), seed, len(dataset), budget, record, details, versions)
+    selection = Selection.of_rows(
+        choice.rows,
+        choice.scores,
+        (step,),
+        Source.of(dataset),
+        groups=chosen.groups(signals),
+        at_least=choice.at_least,
+        evidence=choice.evidence,
+    )
+    return _finish(dataset, selection if choice.nested else replace(selection, rank=None))
 
 
 def _prune_splits(dataset: DatasetDict, method: Any, keep: Any, split: Any, given: dict[str, Any]) -> DatasetDict:
@@ -125,44 +146,43 @@ def _check_dataset(dataset: Any) -> None:
         raise ArgumentError(f"`dataset`: rows can't be selected beside the index {indexes[0]!r}; drop_index it first")
 
 
-def _named_method(method: Any, options: dict[str, Any]) -> Method:
-    if isinstance(method, str):
-        found: Method = named("method", method, options, known=_KEYWORDS)
-        return found
-    if not isinstance(method, Method):
-        raise ArgumentTypeError(f'`method`: wanted a name such as "d2" or an object such as D2(), got {method!r}')
-    if options:
-        hint = did_you_mean(next(iter(options)), _KEYWORDS)
-        raise ArgumentTypeError(
-            f"unknown keywords {sorted(options)}.{hint} The method is an object, {method!r}: give its options there"
-        )
-    return method
-
-
-def _with_quotas(method: Method, quotas: Any, by: Any) -> Method:
-    """`quotas=` and `by=` turned into a PerClass around the method, unless the method has groups itself."""
-    groups_itself = "groups" in method.needs
-    if quotas is None and (by is None or groups_itself):
-        return method
-    if groups_itself or isinstance(method, PerClass):
-        raise ArgumentError(
-            f"`quotas`, `by`: {method.name!r} already shares the budget out between groups; leave them out, or pass "
-            "the method that is to run inside each group"
-        )
-    return PerClass(method, "proportional" if quotas is None else quotas)  # type: ignore[arg-type]
+def _modified(
+    given: Any, options: dict[str, Any], keywords: dict[str, Any], available: frozenset[str]
+) -> tuple[Method, list[str]]:
+    """The method with the quotas and the cutoff around it that the `keywords` of `prune` ask for; notes on that."""
+    if isinstance(given, str) and (cls := registered("method").get(given)) is not None:
+        handed = {word: value for word, value in keywords.items() if word in cls.handed_over and value is not None}
+        options, keywords = options | handed, keywords | dict.fromkeys(handed)
+    method = as_method("method", given, options)
+    quotas, by, cutoff = keywords.values()
+    shares_out = "groups" in method.needs
+    if quotas is not None or (by is not None and not shares_out):
+        if shares_out or any(isinstance(part, PerClass) for part in method.walk()):
+            raise ArgumentError(
+                f"`quotas`, `by`: {method.name!r} already shares the budget out between groups; leave them out, or "
+                "pass the method that is to run inside each group"
+            )
+        quotas = checked_quotas("proportional" if quotas is None else quotas)
+        if isinstance(method, WithoutSuspects):  # quotas are shared out over the rows that it leaves
+            method = replace(method, within=PerClass(method.within, quotas))
+        else:
+            method = PerClass(method, quotas)
+    return with_cutoff(method, cutoff, available)
 
 
 def _finish(dataset: Dataset, selection: Selection) -> Dataset:
     """The kept rows, carrying a selection whose indices are positions in the first source of a chain."""
     pruned = dataset.select(selection.indices)
     earlier = live_selection(dataset)
-    selection = selection.after(earlier) if earlier is not None else replace(selection, source=Source.of(dataset))
-    return selection.attach(pruned)
+    return (selection if earlier is None else selection.after(earlier)).attach(pruned)
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for library in _LIBRARIES:
+def _versions(method: Method, *, with_encoder: bool) -> dict[str, str]:
+    libraries = {"hf_prune", "numpy", "datasets", *(name for part in method.walk() for name in part.libraries)}
+    if with_encoder:
+        libraries |= {"torch", "transformers"}
+    versions = {}
+    for library in sorted(libraries):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # faiss has other names too
-            found[library] = importlib.metadata.version(library)
-    return found
+            versions[library] = importlib.metadata.version(library)
+    return versions

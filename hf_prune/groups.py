@@ -15,6 +15,9 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 NAMED = 10
 """Groups that a summary or a warning lists before it says how many more there are."""
 
+FEW = 10
+"""Rows of a group below which a model can hardly learn it, nor anyone measure how well it did."""
+
 
 @dataclass(frozen=True, eq=False)
 class Groups:
@@ -52,6 +55,15 @@ def listed(names: Sequence[str]) -> str:
     """The first of some names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
+
+
+def few_left(names: Sequence[str], sizes: NDArray[np.int64], kept: NDArray[np.int64]) -> list[str]:
+    """A warning if groups that had more rows keep fewer than FEW; else nothing."""
+    few = np.flatnonzero((kept < FEW) & (kept < sizes))
+    if not len(few):
+        return []
+    named = [f"{names[i]} ({kept[i]})" for i in few.tolist()]
+    return [f"fewer than {FEW} rows are kept of {listed(named)}: hardly enough to learn from"]
 
 
 def shortened(name: str, most: int) -> str:

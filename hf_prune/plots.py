@@ -1,10 +1,10 @@
 """Pictures of results; they need matplotlib, the extra `plots`."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hf_prune.comparison import FULL, Comparison, Spread, size_text
 from hf_prune.errors import ArgumentError, MissingExtraError
 from hf_prune.groups import shortened
 from hf_prune.kernels.keyed_hash import keyed_hash
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hf_prune.dynamics.dynamics import TrainingDynamics
-    from hf_prune.selection.selection import Selection
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 """The palette of Okabe and Ito (2008), which colour-blind readers can tell apart; its yellow is too pale for lines."""
@@ -32,29 +31,24 @@ DRAWN_POINTS = 20_000
 """Points of a data map beyond which a sample is drawn."""
 
 
-def plot_selection(selection: "Selection") -> "Figure":
+def plot_groups(table: Sequence[Mapping[str, Any]]) -> "Figure":
     """What each group kept: rows before and after on top, the kept share below, with the recall before if it is known.
 
     Groups stand in their own order, and where recalls are known from the lowest to the highest.
 
+    Args:
+        table: for each group its "group", "size", "kept" and "density", and where known its "recall".
+
     Returns:
-        As plot_comparison.
+        A Figure that pyplot doesn't know; `figure.savefig("groups.png")` writes it.
 
     Raises:
-        ArgumentError: the selection has no groups. MissingExtraError: matplotlib is not installed.
-
-    >>> from datasets import Dataset
-    >>> import hf_prune
-    >>> ds = Dataset.from_dict({"label": ["cat"] * 50 + ["dog"] * 50})
-    >>> selection = ds.prune("drop", keep=40, recalls={"cat": 0.9, "dog": 0.6}).selection
-    >>> [label.get_text() for label in selection.plot().axes[1].get_xticklabels()]
-    ['dog', 'cat']
+        ArgumentError: there are no groups. MissingExtraError: matplotlib is not installed.
     """
-    table = selection.group_table()
     if not table:
         raise ArgumentError('this selection has no groups to show; prune with quotas=, as in quotas="proportional"')
     if recalls := "recall" in table[0]:
-        table.sort(key=lambda row: row["recall"])
+        table = sorted(table, key=lambda row: row["recall"])
     figure, places = _figure(figsize=(max(5.0, min(12.0, 1.5 + 0.4 * len(table))), 5.5)), np.arange(len(table))
     rows, share = figure.subplots(2, 1, sharex=True)
     rows.bar(places, [row["size"] for row in table], color="0.85", label="before")
@@ -77,30 +71,46 @@ def plot_selection(selection: "Selection") -> "Figure":
     return figure
 
 
-def plot_comparison(comparison: Comparison) -> "Figure":
-    """Average accuracy on the left and that of the worst class on the right, against the size of the coreset.
+MeanAndDeviation = tuple[float, float]
+"""A mean and the sample standard deviation around it, which is NaN where there is only one value."""
+
+
+class Panel(NamedTuple):
+    """One measure of several methods at several sizes, as fractions.
+
+    Attributes:
+        title: of the panel.
+        measure: what the axis says.
+        full: the runs on all rows.
+        methods: by name the mean and deviation at each size, in the order of the sizes.
+    """
+
+    title: str
+    measure: str
+    full: MeanAndDeviation
+    methods: Mapping[str, Sequence[MeanAndDeviation]]
+
+
+def plot_panels(panels: Sequence[Panel], sizes: Sequence[str], full: str) -> "Figure":
+    """Methods compared at several sizes, a panel for each measure.
 
     Points are means over seeds and bars one sample standard deviation each way; the methods of one size stand side by
-    side. The grey line and band are the runs on all rows. The two axes differ in scale.
+    side. The grey line and band are the runs on all rows. The axes differ in scale.
+
+    Args:
+        sizes: what the axis says of each size, the smallest first.
+        full: the name of the runs on all rows.
 
     Returns:
         A Figure that pyplot doesn't know; `figure.savefig("comparison.png")` writes it.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-
-    >>> from hf_prune.comparison import FULL, Comparison, Result
-    >>> results = [Result(FULL, 1.0, 0, 100, 0.9, (0.8, 1.0)), Result("random", 0.3, 0, 30, 0.7, (0.5, 0.9))]
-    >>> [axes.get_title() for axes in plot_comparison(Comparison(("cat", "dog"), tuple(results))).axes]
-    ['Average', 'Worst class']
     """
-    figure = _figure(figsize=(11, 4))
-    average, worst = figure.subplots(1, 2)
-    _draw(average, comparison, comparison.accuracy)
-    _draw(worst, comparison, comparison.worst_class)
-    average.set(title="Average", ylabel="test accuracy in %")
-    worst.set(title="Worst class", ylabel="lowest class recall in %")
-    figure.legend(*average.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    figure = _figure(figsize=(5.5 * len(panels), 4))
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _draw(axes, panel, sizes, full)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return figure
 
 
@@ -115,7 +125,7 @@ def plot_data_map(dynamics: "TrainingDynamics") -> "Figure":
     position. The title says how many of how many.
 
     Returns:
-        As plot_comparison.
+        A Figure, as plot_groups does.
 
     Raises:
         ArgumentError: a row was never seen, or no epoch is recorded. MissingExtraError: matplotlib is not installed.
@@ -167,20 +177,16 @@ def _figure(figsize: tuple[float, float]) -> "Figure":
     return Figure(figsize=figsize, layout="constrained")
 
 
-def _draw(axes: Any, comparison: Comparison, spread_of: Any) -> None:
-    """One panel; `spread_of(method, keep)` gives its values."""
-    keeps = sorted(comparison.keeps, key=lambda keep: comparison.of(comparison.methods[0], keep)[0].kept)
-    places, methods = np.arange(len(keeps)), comparison.methods
-    full: Spread = spread_of(FULL)
-    axes.axhline(100 * full.mean, color="0.5", linewidth=1, label=FULL)
-    if not np.isnan(full.sd):
-        axes.axhspan(100 * (full.mean - full.sd), 100 * (full.mean + full.sd), color="0.5", alpha=0.2, linewidth=0)
-    for number, method in enumerate(methods):
-        spreads = [spread_of(method, keep) for keep in keeps]
+def _draw(axes: Any, panel: Panel, sizes: Sequence[str], name: str) -> None:
+    places, (mean, deviation) = np.arange(len(sizes)), panel.full
+    axes.axhline(100 * mean, color="0.5", linewidth=1, label=name)
+    if not np.isnan(deviation):
+        axes.axhspan(100 * (mean - deviation), 100 * (mean + deviation), color="0.5", alpha=0.2, linewidth=0)
+    for number, (method, spreads) in enumerate(panel.methods.items()):
         axes.errorbar(
-            places + 0.7 * ((number + 0.5) / len(methods) - 0.5),
-            [100 * spread.mean for spread in spreads],
-            yerr=[100 * np.nan_to_num(spread.sd) for spread in spreads],
+            places + 0.7 * ((number + 0.5) / len(panel.methods) - 0.5),
+            [100 * mean for mean, _ in spreads],
+            yerr=[100 * np.nan_to_num(deviation) for _, deviation in spreads],
             color=COLOURS[number % len(COLOURS)],
             marker=MARKERS[number % len(MARKERS)],
             linestyle="none",
@@ -188,11 +194,8 @@ def _draw(axes: Any, comparison: Comparison, spread_of: Any) -> None:
             capsize=4,
             label=method,
         )
-    kept = [comparison.of(methods[0], keep)[0].kept for keep in keeps]
-    names = [f"{size_text(keep)}\n{rows:,} rows" for keep, rows in zip(keeps, kept, strict=True)]
-    axes.set_xticks(places, names)
-    axes.set_xlim(-0.5, len(keeps) - 0.5)
-    axes.set_xlabel("kept")
+    axes.set(title=panel.title, xlabel="kept", ylabel=panel.measure, xlim=(-0.5, len(sizes) - 0.5))
+    axes.set_xticks(places, sizes)
     axes.tick_params(axis="x", length=0)
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)

@@ -16,10 +16,8 @@ from hf_prune.digest import column_digests
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.hub.commit import commit
-from hf_prune.hub.data_files import Splits
 from hf_prune.hub.repository import Place, download, folder_of
-from hf_prune.selection.files import JSON, PARQUET
-from hf_prune.selection.published import PICTURE, Record
+from hf_prune.selection.published import Record, commit_records
 from hf_prune.selection.selection import Selection, live_selection
 from hf_prune.selection.source import RECIPE
 
@@ -91,7 +89,7 @@ def push_to_hub(
     ]
     folder = options.get("data_dir") or ("data" if config_name == "default" else config_name)  # as datasets has it
     coming = {config_name: {name: [f"{folder}/{name}-*"] for name in parts}}
-    first = _commit(place, records, coming)
+    first = commit_records(place, records, coming)
     options |= {"config_name": config_name, "private": private, "token": token}
     options["revision"] = f"refs/pr/{first.pr_num}" if create_pr else revision
     if isinstance(dataset, Dataset):
@@ -104,36 +102,6 @@ def push_to_hub(
         )
         raise
     return first if create_pr else second
-
-
-def push_selection(
-    selection: Selection,
-    repo_id: str,
-    *,
-    config: str = "default",
-    split: str | None = None,
-    explain: bool = False,
-    id_column: str | None = None,
-    **place: Any,
-) -> CommitInfo:
-    """See Selection.push_to_hub.
-
-    Args:
-        place: as in Place.
-    """
-    origin = selection.source.origin if selection.source else {}
-    record = Record(selection, config, split or origin.get("split") or "train", explain, id_column)
-    return _commit(Place(repo_id, **place), [record], {})
-
-
-def pull_selection(repo_id: str, config: str, split: str, revision: str | None, token: str | bool | None) -> Selection:
-    """See Selection.from_hub."""
-    folder = folder_of(config, split)
-    files = download(repo_id, [f"{folder}/{JSON}", f"{folder}/{PARQUET}"], revision, token)
-    try:
-        return Selection.load(files[0].parent)
-    except ArgumentError as error:
-        raise ArgumentError(f"`repo_id`: the record in {repo_id!r} can't be used; {error}") from error
 
 
 def push_dynamics(
@@ -214,18 +182,3 @@ def _selections(
 def _of_pushed(selection: Selection, pruned: Dataset) -> Selection:
     """With the digests of the rows that will lie beside the record."""
     return replace(selection, pruned=column_digests(pruned))
-
-
-def _commit(place: Place, records: list[Record], coming: Mapping[str, Splits]) -> CommitInfo:
-    """The records and the card in one commit."""
-    with tempfile.TemporaryDirectory() as temporary:
-        files = [file for record in records for file in record.files(Path(temporary) / record.folder)]
-        paths = {file.path_in_repo for file in files}
-
-        def change(card: str) -> str:
-            for record in records:
-                card = record.added_to(card, place.repo, picture=f"{record.folder}/{PICTURE}" in paths)
-            return card
-
-        message = "; ".join(f"hf_prune: record of {record.config}/{record.split}" for record in records)
-        return commit(place, files, message, change=change, coming=coming)

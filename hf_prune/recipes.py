@@ -13,7 +13,6 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from hf_prune.comparison import Comparison
 from hf_prune.errors import ArgumentError
 from hf_prune.models import process_state
-from hf_prune.plots import plot_comparison
 
 LOADERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", ".txt": "text"}
 
@@ -120,7 +119,7 @@ def leave(folder: Path, coreset: Dataset, comparison: Comparison) -> None:
     coreset.with_format(None).save_to_disk(folder / "coreset")
     (folder / "table.md").write_text(comparison.table() + "\n", encoding="utf-8")
     comparison.save(folder / "comparison.json")
-    plot_comparison(comparison).savefig(folder / "comparison.png", dpi=150)
+    comparison.plot().savefig(folder / "comparison.png", dpi=150)
 
 
 def means(comparison: Comparison) -> dict[str, float]:

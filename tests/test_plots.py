@@ -8,7 +8,7 @@ import hf_prune
 from hf_prune.comparison import FULL, Comparison, Result
 from hf_prune.dynamics.dynamics import SIGNALS, TrainingDynamics
 from hf_prune.kernels.keyed_hash import keyed_hash
-from hf_prune.plots import DRAWN_POINTS, plot_comparison, plot_data_map, plot_selection
+from hf_prune.plots import DRAWN_POINTS
 
 
 def comparison(methods=("random", "D2"), seeds=(0, 1)):
@@ -31,7 +31,7 @@ def drawn(axes, method):
 
 
 def test_means_and_deviations_in_percent():
-    average, worst = plot_comparison(comparison()).axes
+    average, worst = comparison().plot().axes
     (x, y), bars = drawn(average, "D2")
     # The smaller size stands left. Two values 0.1 apart have a sample deviation of 0.1 / sqrt(2).
     assert y.tolist() == pytest.approx([25, 55])
@@ -43,7 +43,7 @@ def test_means_and_deviations_in_percent():
 
 
 def test_labels():
-    average, worst = plot_comparison(comparison()).axes
+    average, worst = comparison().plot().axes
     assert [tick.get_text() for tick in average.get_xticklabels()] == ["20%\n20 rows", "50%\n50 rows"]
     assert (average.get_ylabel(), worst.get_ylabel()) == ("test accuracy in %", "lowest class recall in %")
     (legend,) = average.figure.legends
@@ -51,7 +51,7 @@ def test_labels():
 
 
 def test_all_rows_are_a_line_and_a_band():
-    average, worst = plot_comparison(comparison()).axes
+    average, worst = comparison().plot().axes
     for axes, mean, sd in ((average, 85, 50**0.5), (worst, 70, 200**0.5)):
         (line,) = (line for line in axes.lines if line.get_label() == FULL)
         assert list(line.get_ydata()) == pytest.approx([mean, mean])
@@ -61,7 +61,7 @@ def test_all_rows_are_a_line_and_a_band():
 
 def test_methods_stand_side_by_side_and_look_different():
     methods = [f"method {number}" for number in range(9)]
-    axes = plot_comparison(comparison(methods)).axes[0]
+    axes = comparison(methods).plot().axes[0]
     lines = [next(each for each in axes.containers if each.get_label() == method)[0] for method in methods]
     at_first_size = [line.get_xdata()[0] for line in lines]
     assert len(set(at_first_size)) == 9
@@ -70,7 +70,7 @@ def test_methods_stand_side_by_side_and_look_different():
 
 
 def test_one_seed_has_no_spread():
-    average, _ = plot_comparison(comparison(seeds=(0,))).axes
+    average, _ = comparison(seeds=(0,)).plot().axes
     _, bars = drawn(average, "random")
     assert (bars[:, 0] == bars[:, 1]).all()
     assert not average.patches
@@ -78,14 +78,14 @@ def test_one_seed_has_no_spread():
 
 def test_can_be_written(tmp_path):
     path = tmp_path / "comparison.png"
-    plot_comparison(comparison()).savefig(path)
+    comparison().plot().savefig(path)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(hf_prune.MissingExtraError, match=r'pip install "hf_prune\[plots\]"'):
-        plot_comparison(comparison())
+        comparison().plot()
 
 
 def test_a_selection_shows_what_each_group_kept(tmp_path):
@@ -103,16 +103,16 @@ def test_a_selection_shows_what_each_group_kept(tmp_path):
 
 def test_many_groups_have_no_names_and_none_are_an_error():
     dataset = Dataset.from_dict({"label": list(range(40)) * 2})
-    share = plot_selection(dataset.prune("random", keep=0.5, quotas="equal").selection).axes[1]
+    share = dataset.prune("random", keep=0.5, quotas="equal").selection.plot().axes[1]
     assert share.get_xlabel() == "40 groups"
     with pytest.raises(hf_prune.ArgumentError, match="this selection has no groups to show; prune with quotas="):
-        plot_selection(dataset.prune("random", keep=0.5).selection)
+        dataset.prune("random", keep=0.5).selection.plot()
 
 
 def test_names_of_groups_are_text_and_not_long(tmp_path):
     names = ["$\\frac{$", "two\nlines", "a" * 300]
     dataset = Dataset.from_dict({"label": names * 10})
-    figure = plot_selection(dataset.prune("random", keep=15, quotas="equal").selection)
+    figure = dataset.prune("random", keep=15, quotas="equal").selection.plot()
     figure.savefig(tmp_path / "selection.png")
     shown = [tick.get_text() for tick in figure.axes[1].get_xticklabels()]
     assert shown == ["$\\frac{$", "a" * 30 + "…", "two lines"]
@@ -149,10 +149,10 @@ def test_a_large_data_map_shows_a_sample_that_is_always_the_same():
     signals = np.zeros((len(SIGNALS), 1, n), dtype=np.float32)
     signals[SIGNALS.index("p_true")] = np.arange(n) / n
     run = TrainingDynamics(signals, np.zeros(n, dtype=np.int64))
-    places, _ = on_the_map(plot_data_map(run))
+    places, _ = on_the_map(run.plot())
     rows = (places[:, 1] * n).round().astype(int)
     assert rows.tolist() == np.argsort(keyed_hash(0, np.arange(n)))[:DRAWN_POINTS].tolist()
-    assert plot_data_map(run).axes[0].get_title() == "Data map: 20,000 of 25,000 rows"
+    assert run.plot().axes[0].get_title() == "Data map: 20,000 of 25,000 rows"
 
 
 def test_a_data_map_of_no_rows():

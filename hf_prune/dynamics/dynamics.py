@@ -9,11 +9,12 @@ from datasets import Dataset
 from numpy.typing import ArrayLike, NDArray
 
 from hf_prune.arguments import did_you_mean, one_of
+from hf_prune.config import named, registered
 from hf_prune.dynamics import file as dynamics_file
 from hf_prune.dynamics import table as dynamics_table
 from hf_prune.dynamics.formulas import epoch_signals
 from hf_prune.dynamics.rows import check_count, check_rows
-from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingSignalError
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
@@ -323,9 +324,22 @@ class TrainingDynamics:
         >>> run.scores("aum").tolist(), run.scores("aum", epochs=slice(1, None)).tolist()
         ([0.5], [-1.0])
         """
-        from hf_prune.methods.scores_of_run import scores_of_run
-
-        return scores_of_run(self, method, options)
+        scores = registered("score")
+        readable = sorted(name for name, cls in scores.items() if cls.reads <= {"dynamics"})
+        if isinstance(method, str) and method in registered("method"):
+            raise ArgumentError(f"`method`: {method!r} is no score of a training run; wanted one of {readable}")
+        if not isinstance(method, str) or method not in scores:
+            one_of("method", method, readable)
+        if method not in readable:
+            needs = ", ".join(sorted(scores[method].reads - {"dynamics"}))
+            raise MissingSignalError(
+                f"`method`: {method!r} needs {needs}, which a training run doesn't hold; use ds.prune, or one of "
+                f"{readable}"
+            )
+        if "epochs" in options:
+            options["epochs"] = _range_of(options["epochs"], self.epochs)
+        of_run: NDArray[np.float64] = named("score", method, options).of_run(self)
+        return of_run
 
     def plot(self) -> "Figure":
         """The data map, confidence against variability; see hf_prune.plots.plot_data_map."""
@@ -345,3 +359,14 @@ def checked_dynamics(value: Any) -> TrainingDynamics:
             f"saved file; got {type(value).__name__}"
         )
     return found
+
+
+def _range_of(epochs: Any, recorded: int) -> Any:
+    """What scores take as `epochs=` for a slice; anything else is left to them."""
+    if not isinstance(epochs, slice):
+        return epochs
+    if epochs.step is not None:
+        raise ArgumentError(f"`epochs`: wanted a slice without a step, as in slice(0, 5), got {epochs}")
+    if epochs.start is None and epochs.stop is None:
+        return None
+    return (0 if epochs.start is None else epochs.start, recorded if epochs.stop is None else epochs.stop)

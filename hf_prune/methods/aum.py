@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.methods.base import DynamicsScore, Prefer
+from hf_prune.methods.score import DynamicsScore
 from hf_prune.signals.signals import Signals
 
 
@@ -16,24 +16,26 @@ class AUM(DynamicsScore):
 
     Score: mean over `epochs` of (logit of the label - largest other logit), (n,) in logits, higher = easier.
 
-    `prefer="easy"`, the default, is the paper's use: the low end is removed as mislabelled. Comparisons of pruning
-    methods on clean data use AUM as a difficulty and keep the low end: that is `prefer="hard"`. As `score=` of D2 it
-    makes no difference.
+    By default ByScore keeps the easy end, which is the paper's use: the low end is removed as mislabelled. Comparisons
+    of pruning methods on clean data use AUM as a difficulty and keep the low end: that is `prefer="hard"`.
 
     Cost: O(epochs * n).
 
-    Reference: Pleiss et al., *Identifying Mislabeled Data using the Area Under the Margin Ranking* (2020), arXiv
-    2001.10528, equation 2. *Deviations*: no threshold samples; the budget decides how much is removed.
+    Reference: Pleiss et al. (2020), equation 2. *Deviations*: no threshold samples; the budget decides how much is
+    removed.
 
     >>> import hf_prune
     >>> run = hf_prune.TrainingDynamics.from_logits([[[2.0, 0.0], [0.0, 1.0]]], labels=[0, 0])
-    >>> hf_prune.AUM().score(hf_prune.Signals(2, {"dynamics": run})).tolist()
+    >>> hf_prune.AUM().score(hf_prune.Signals(2, {"dynamics": run}), seed=0).tolist()
     [2.0, -1.0]
     """
 
     name: ClassVar[str] = "aum"
+    reference: ClassVar[str] = (
+        "Pleiss et al., Identifying Mislabeled Data using the Area Under the Margin Ranking (2020), arXiv 2001.10528"
+    )
     higher_is: ClassVar = "easier"
-    prefer: Prefer = "easy"
+    prefer: ClassVar = "easy"
 
-    def score(self, signals: Signals) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         return signals.dynamics.mean("margin", self.epochs)

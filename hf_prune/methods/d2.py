@@ -1,6 +1,6 @@
 """D2 Pruning: difficulty and diversity together, by message passing over a nearest-neighbour graph."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
@@ -14,11 +14,12 @@ from hf_prune.kernels.approximate import find_neighbors, searched
 from hf_prune.kernels.graph import Graph, directed_graph, union_graph
 from hf_prune.kernels.greedy import Picks, fading, messages, pick
 from hf_prune.methods.aum import AUM
-from hf_prune.methods.base import PoolMethod, ScoreMethod
+from hf_prune.methods.base import Method
+from hf_prune.methods.choice import Choice
 from hf_prune.methods.given_scores import GivenScores
-from hf_prune.methods.suspects import Cutoff
+from hf_prune.methods.score import Score
 from hf_prune.selection.evidence import Evidence
-from hf_prune.selection.selection import Selection
+from hf_prune.selection.explain import Row
 from hf_prune.signals.signals import Signals
 
 SMALLEST_SCORE = 1e-7
@@ -29,7 +30,7 @@ LARGEST_DENSITY = 1e300
 
 
 @dataclass(frozen=True)
-class D2(PoolMethod):
+class D2(Method):
     """Keeps hard examples that represent others, no two of them alike.
 
     Every row starts with its difficulty and gains what its neighbours send (forward pass); then the densest row is
@@ -53,13 +54,11 @@ class D2(PoolMethod):
             embeddings; False is the authors' program.
         search: how neighbours are found: "exact", "approximate", or "auto", which is exact up to 500,000 rows in a
             pool. The record has the recall of an approximate search, measured on 1,000 rows.
-        cutoff: which rows are held back as suspect: None, a fraction, "auto" or 0, as in PoolMethod.
 
     Cost: O(n^2 d) for the graph, O(n^1.5 d) for an approximate one, and O(n k log n) for the rest, on each pool.
 
-    Reference: Maharana, Yadav, Bansal, *D2 Pruning: Message Passing for Balancing Diversity and Difficulty in Data
-    Pruning* (2023), arXiv 2310.07931, section 3. *Deviations*: distances are normalised by default; the difficulty
-    always points up.
+    Reference: Maharana, Yadav and Bansal (2023), section 3. *Deviations*: distances are normalised by default; the
+    difficulty always points up.
 
     >>> from datasets import Dataset
     >>> import hf_prune, numpy as np
@@ -70,9 +69,16 @@ class D2(PoolMethod):
     """
 
     name: ClassVar[str] = "d2"
+    reference: ClassVar[str] = (
+        "Maharana, Yadav, Bansal, D2 Pruning: Message Passing for Balancing Diversity and Difficulty in Data Pruning "
+        "(2023), arXiv 2310.07931"
+    )
     reads: ClassVar[frozenset[str]] = frozenset({"embeddings"})
+    libraries: ClassVar[tuple[str, ...]] = ("faiss-cpu", "numba", "torch")
+    cutoff_by_default: ClassVar[bool] = True
+    derivable: ClassVar[frozenset[str]] = frozenset({"message"})  # the density less the difficulty
 
-    score: ScoreMethod | None = None
+    score: Score | None = None
     k: int = 10
     gamma: float = 1.0
     forward: Literal["sum", "product"] = "sum"
@@ -81,17 +87,10 @@ class D2(PoolMethod):
     squared: bool = False
     normalize: bool = True
     search: Literal["auto", "exact", "approximate"] = "auto"
-    cutoff: Cutoff = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.score is not None:
-            instance_of("score", self.score, ScoreMethod, "hf_prune.AUM()")
-            if self.score.cutoff != 0:
-                raise ArgumentError(
-                    f"`score`: {self.score!r} only scores here and holds no rows back; give cutoff to D2, as in "
-                    f"D2(score={type(self.score).__name__}(), cutoff={self.score.cutoff!r})"
-                )
+            instance_of("score", self.score, Score, "hf_prune.AUM()")
         object.__setattr__(self, "k", whole_number("k", self.k, at_least=1))
         object.__setattr__(self, "gamma", real_number("gamma", self.gamma, at_least=0))
         one_of("forward", self.forward, ("sum", "product"))
@@ -115,13 +114,13 @@ class D2(PoolMethod):
             return replace(resolved, score=GivenScores() if "scores" in available else AUM())
         return resolved
 
-    def raw_scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
-        return (self.score or AUM()).scores_of(signals)
+    def scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+        return (self.score or AUM()).scores_of(signals, seed)
 
-    def choose(self, pool: Signals, budget: int, seed: int) -> Selection:
-        score: ScoreMethod = self.score or AUM()
-        order, details, evidence = self._choose(pool, score.difficulty(pool), budget)
-        return Selection.from_order(order, score.scores_of(pool), details=details, evidence=evidence)
+    def select(self, signals: Signals, budget: int, seed: int) -> Choice:
+        difficulty = (self.score or AUM()).difficulty(signals, seed)
+        order, details, evidence = self._choose(signals, difficulty, budget)
+        return Choice(order, self.scores(signals, seed), details=details, evidence=evidence)
 
     def _choose(
         self, pool: Signals, difficulty: NDArray[np.float64], budget: int
@@ -165,3 +164,22 @@ class D2(PoolMethod):
 
     def _lengths(self, graph: Graph) -> NDArray[np.float64]:
         return graph.distances**2 if self.squared else graph.distances
+
+    def explain(self, row: Row) -> list[str]:
+        density, message, taken, left = map(row.shown, ("density", "message", "suppression", "left"))
+        score = f"score {row.score:.4g}"
+        if density is None:
+            return [f"{score}; the last step's graph has no entry for this row"]
+        lines = [f"{score}, {'' if message is None else f'message {message}, '}density {density}"]
+        by = row.position("suppressed_by")
+        if by is not None:
+            taker = f"row {by}" if row.kept[by] else f"row {by}, which the larger selection of {row.larger} kept,"
+            lines.append(f"{taker} took most: {taken} of {density}")
+        last = row.last_picked("left")
+        if row.was_picked:
+            return [*lines, f"{left} was left when it was picked"]
+        if last is None:
+            return [*lines, f"{left} was left"]
+        below = by is None and row.amount("left") <= row.amount("left", last)
+        had = f"{left} was left, and the last pick had {row.shown('left', last)}"
+        return [*lines, f"{'no row took from it, but ' if below else ''}{had}"]

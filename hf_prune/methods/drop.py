@@ -7,19 +7,22 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.arguments import instance_of, one_of, real_number, whole_number
+from hf_prune.arguments import one_of, real_number, whole_number
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups, listed
 from hf_prune.methods.base import Method
+from hf_prune.methods.by_score import as_method
+from hf_prune.methods.choice import Choice
 from hf_prune.methods.per_class import PerClass
 from hf_prune.methods.quotas import Quotas
 from hf_prune.methods.random_ import Random
 from hf_prune.recalls import Recalls, read_recalls
 from hf_prune.selection.evidence import Evidence, put
-from hf_prune.selection.selection import Selection
 from hf_prune.signals.signals import Signals
 
 logger = logging.getLogger(__name__)
+
+PAPER = "Vysogorets, Ahuja, Kempe, DRoP: Distributionally Robust Data Pruning (ICLR 2025), arXiv 2404.05579"
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,12 @@ class DRoPQuotas(Quotas):
             right in the last epoch, with a warning: a model is right on rows that it has learnt by heart, and most of
             all on the rare ones. Ours.
 
-    Reference: Vysogorets, Ahuja, Kempe, *DRoP: Distributionally Robust Data Pruning* (ICLR 2025), arXiv 2404.05579,
-    Algorithm 1. *Deviations*: rounding by Webster's rule, so that the total is the budget and no class loses by a
-    larger one.
+    Reference: Vysogorets, Ahuja and Kempe (2025), Algorithm 1. *Deviations*: rounding by Webster's rule, so that the
+    total is the budget and no class loses by a larger one.
     """
 
     name: ClassVar[str] = "drop"
+    reference: ClassVar[str] = PAPER
 
     allocate: Literal["density", "count"] = "density"
     temperature: float = 1.0
@@ -83,11 +86,11 @@ class DRoPQuotas(Quotas):
         """1 - recall of each group, (groups,), smoothed; and what led to it."""
         recalls, warnings = self._recalls(groups, signals)
         smoothed = recalls.smoothed(self.prior)
-        details: dict[str, Any] = {"recalls": recalls.values.tolist(), "recalls_used": smoothed.tolist()}
+        by_group = {"recall": recalls.values.tolist(), "recall_used": smoothed.tolist()}
         intervals = recalls.intervals()
         if recalls.support is not None and intervals is not None:
-            details["recall_support"] = recalls.support.tolist()
-            details["recall_intervals"] = intervals.tolist()
+            by_group |= {"recall_support": recalls.support.tolist(), "recall_interval": intervals.tolist()}
+        details: dict[str, Any] = {"by_group": by_group}
         if warnings:
             details["warnings"] = warnings
         for warning in warnings:
@@ -129,8 +132,7 @@ class DRoP(Method):
 
     Cost: O(n log n).
 
-    Reference: Vysogorets, Ahuja, Kempe, *DRoP: Distributionally Robust Data Pruning* (ICLR 2025), arXiv 2404.05579,
-    Algorithm 1. *Deviations*: as DRoPQuotas.
+    Reference: Vysogorets, Ahuja and Kempe (2025), Algorithm 1. *Deviations*: as DRoPQuotas.
 
     >>> from datasets import Dataset
     >>> import hf_prune
@@ -146,6 +148,7 @@ class DRoP(Method):
     """
 
     name: ClassVar[str] = "drop"
+    reference: ClassVar[str] = PAPER
 
     within: Method = field(default_factory=Random)
     allocate: Literal["density", "count"] = "density"
@@ -157,7 +160,7 @@ class DRoP(Method):
     schedule: int = 1
 
     def __post_init__(self) -> None:
-        instance_of("within", self.within, Method, "hf_prune.Random()")
+        object.__setattr__(self, "within", as_method("within", self.within))
         object.__setattr__(self, "schedule", whole_number("schedule", self.schedule, at_least=1))
         quotas = self.quotas  # which checks and normalises the options that it shares
         object.__setattr__(self, "temperature", quotas.temperature)
@@ -175,12 +178,15 @@ class DRoP(Method):
     def needs(self) -> frozenset[str]:
         return PerClass(self.within, self.quotas).needs
 
-    def select(self, signals: Signals, budget: int, seed: int) -> Selection:
+    def groups(self, signals: Signals) -> Groups:
+        return signals.groups()
+
+    def select(self, signals: Signals, budget: int, seed: int) -> Choice:
         if self.schedule == 1:
             return PerClass(self.within, self.quotas).select(signals, budget, seed)
         return self._in_rounds(signals, budget, seed)
 
-    def _in_rounds(self, signals: Signals, budget: int, seed: int) -> Selection:
+    def _in_rounds(self, signals: Signals, budget: int, seed: int) -> Choice:
         if not callable(signals.recalls):
             raise ArgumentError(
                 f"`recalls`: schedule={self.schedule} measures them {self.schedule} times; wanted a function from a "
@@ -201,8 +207,8 @@ class DRoP(Method):
             scores[rows] = part.scores
             put(evidence, part.evidence, rows, n)
             rows = rows[part.indices]
-        # No order: a smaller budget would have had other rounds.
-        return Selection(rows, n, scores, groups=groups, details=rounds[0] | {"rounds": rounds}, evidence=evidence)
+        # Not nested: a smaller budget would have had other rounds.
+        return Choice(rows, scores, nested=False, evidence=evidence, details=rounds[0] | {"rounds": rounds})
 
 
 @dataclass(frozen=True, eq=False)

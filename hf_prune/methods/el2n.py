@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.methods.base import DynamicsScore
+from hf_prune.methods.score import DynamicsScore
 from hf_prune.signals.signals import Signals
 
 
@@ -18,10 +18,9 @@ class EL2N(DynamicsScore):
 
     Cost: O(epochs * n).
 
-    Reference: Paul, Ganguli, Dziugaite, *Deep Learning on a Data Diet* (2021), arXiv 2107.07075, Definition 2.2.
-    *Deviations*: the paper averages one early epoch over ten runs; this averages the epochs of one run, so
-    `epochs=` should be early ones where the run is long. The paper's own is one epoch of ten runs that
-    TrainingDynamics.merge has averaged.
+    Reference: Paul et al. (2021), Definition 2.2. *Deviations*: the paper averages one early epoch over ten runs; this
+    averages the epochs of one run, so `epochs=` should be early ones where the run is long. The paper's own is one
+    epoch of ten runs that TrainingDynamics.merge has averaged.
 
     >>> import hf_prune
     >>> from datasets import Dataset
@@ -31,7 +30,11 @@ class EL2N(DynamicsScore):
     """
 
     name: ClassVar[str] = "el2n"
+    reference: ClassVar[str] = (
+        "Paul, Ganguli, Dziugaite, Deep Learning on a Data Diet: Finding Important Examples Early in Training (2021), "
+        "arXiv 2107.07075"
+    )
     higher_is: ClassVar = "harder"
 
-    def score(self, signals: Signals) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         return signals.dynamics.mean("el2n", self.epochs)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
-from hf_prune.methods.base import DynamicsScore
+from hf_prune.methods.score import DynamicsScore
 from hf_prune.signals.signals import Signals
 
 
@@ -23,21 +23,24 @@ class Forgetting(DynamicsScore):
     Raises:
         ArgumentError: the dynamics are merged from runs that disagree.
 
-    Reference: Toneva et al., *An Empirical Study of Example Forgetting during Deep Neural Network Learning* (2019),
-    arXiv 1812.05159, Algorithm 1. *Deviations*: the paper gives never-learnt examples infinitely many events; epochs
-    + 1 puts them in the same place, above all others, and keeps the score a number that D2 can use.
+    Reference: Toneva et al. (2019), Algorithm 1. *Deviations*: the paper gives never-learnt examples infinitely many
+    events; epochs + 1 puts them in the same place, above all others, and keeps the score a number that D2 can use.
 
     >>> import hf_prune, numpy as np
     >>> logits = np.array([[[1, 0], [1, 0]], [[0, 1], [1, 0]], [[1, 0], [1, 0]]])
     >>> run = hf_prune.TrainingDynamics.from_logits(logits, labels=[0, 1])
-    >>> hf_prune.Forgetting().score(hf_prune.Signals(2, {"dynamics": run})).tolist()
+    >>> hf_prune.Forgetting().score(hf_prune.Signals(2, {"dynamics": run}), seed=0).tolist()
     [1.0, 4.0]
     """
 
     name: ClassVar[str] = "forgetting"
+    reference: ClassVar[str] = (
+        "Toneva et al., An Empirical Study of Example Forgetting during Deep Neural Network Learning (2019), "
+        "arXiv 1812.05159"
+    )
     higher_is: ClassVar = "harder"
 
-    def score(self, signals: Signals) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         correct = signals.dynamics.in_epochs("correct", self.epochs)
         events = np.zeros(correct.shape[1])
         ever = np.zeros(correct.shape[1], dtype=bool)

@@ -6,12 +6,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.methods.base import ScoreMethod
+from hf_prune.methods.score import Score
 from hf_prune.signals.signals import Signals
 
 
 @dataclass(frozen=True)
-class GivenScores(ScoreMethod):
+class GivenScores(Score):
     """Keeps the rows with the highest of the `scores=` that the user passed.
 
     Score: as given, (n,) float64, higher = harder.
@@ -28,5 +28,5 @@ class GivenScores(ScoreMethod):
     reads: ClassVar[frozenset[str]] = frozenset({"scores"})
     higher_is: ClassVar = "harder"
 
-    def score(self, signals: Signals) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         return signals.scores

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError, MissingSignalError
 from hf_prune.kernels.tiles import tiles
-from hf_prune.methods.base import ScoreMethod
+from hf_prune.methods.score import Score
 from hf_prune.signals.signals import Signals
 
 ROWS_AT_A_TIME = 2**14
 
 
 @dataclass(frozen=True)
-class GraNd(ScoreMethod):
+class GraNd(Score):
     """Keeps the examples whose loss has the largest gradient.
 
     Score: norm of the gradient of the loss by weights and bias of the classification head, (n,) >= 0, higher = harder,
@@ -24,22 +24,25 @@ class GraNd(ScoreMethod):
 
     Cost: O(n d).
 
-    Reference: Paul, Ganguli, Dziugaite, *Deep Learning on a Data Diet: Finding Important Examples Early in Training*
-    (2021), arXiv 2107.07075, section 2. *Deviations*: the last layer in place of all weights; the last epoch of one
-    run in place of an early one of several. For the paper's use train for a few epochs, and average over seeds.
+    Reference: Paul et al. (2021), section 2. *Deviations*: the last layer in place of all weights; the last epoch of
+    one run in place of an early one of several. For the paper's use train for a few epochs, and average over seeds.
 
     >>> import hf_prune, numpy as np
     >>> run = hf_prune.TrainingDynamics.from_logits([[[2.0, 0.0], [0.0, 2.0]]], [0, 0])
     >>> run.features["last"] = np.array([[3.0, 4.0], [0.0, 0.0]], dtype=np.float32)
-    >>> (hf_prune.GraNd().score(hf_prune.Signals(2, {"dynamics": run})) / run["el2n"][0]).round(3).tolist()
+    >>> (hf_prune.GraNd().score(hf_prune.Signals(2, {"dynamics": run}), seed=0) / run["el2n"][0]).round(3).tolist()
     [5.099, 1.0]
     """
 
     name: ClassVar[str] = "grand"
+    reference: ClassVar[str] = (
+        "Paul, Ganguli, Dziugaite, Deep Learning on a Data Diet: Finding Important Examples Early in Training (2021), "
+        "arXiv 2107.07075"
+    )
     reads: ClassVar[frozenset[str]] = frozenset({"dynamics"})
     higher_is: ClassVar = "harder"
 
-    def score(self, signals: Signals) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         dynamics = signals.dynamics
         if dynamics.task != "single-label":
             raise ArgumentError(f"`grand`: wanted dynamics of a run with one label a row, got {dynamics.task!r}")

@@ -1,6 +1,6 @@
 """How well an image and its text match, by a CLIP-like model."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from hf_prune.arguments import one_of, true_or_false
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.kernels.tiles import tiles
-from hf_prune.methods.base import Prefer, ScoreMethod
+from hf_prune.methods.score import Score
 from hf_prune.signals.signals import Signals
 
 ROWS_AT_A_TIME = 2**14
 
 
 @dataclass(frozen=True)
-class ImageTextSimilarity(ScoreMethod):
+class ImageTextSimilarity(Score):
     """Keeps the images that their texts describe best.
 
     Score: cosine of the angle between image and text features, (n,) in [-1, 1], higher = a better match. A quality and
@@ -36,9 +36,8 @@ class ImageTextSimilarity(ScoreMethod):
 
     Cost: one pass of the model over all rows; O(n d) after that.
 
-    Reference: Hessel et al., *CLIPScore: A Reference-free Evaluation Metric for Image Captioning* (2021), arXiv
-    2104.08718, without its factor of 2.5 and its floor at 0; as a filter: Gadre et al., *DataComp* (2023), arXiv
-    2304.14108, section 3.4.
+    Reference: Hessel et al. (2021), without the factor of 2.5 and the floor at 0; as a filter: Gadre et al. (2023),
+    section 3.4.
 
     >>> import hf_prune
     >>> # ds.prune(hf_prune.ImageTextSimilarity("openai/clip-vit-base-patch32", "image", "caption"), keep=0.3)
@@ -47,7 +46,12 @@ class ImageTextSimilarity(ScoreMethod):
     """
 
     name: ClassVar[str] = "image_text_similarity"
+    reference: ClassVar[str] = (
+        "Hessel et al., CLIPScore: A Reference-free Evaluation Metric for Image Captioning (2021), arXiv 2104.08718; "
+        "Gadre et al., DataComp: In Search of the Next Generation of Multimodal Datasets (2023), arXiv 2304.14108"
+    )
     reads: ClassVar[frozenset[str]] = frozenset({"rows"})
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers")
     higher_is: ClassVar = "harder"
 
     model: str
@@ -55,17 +59,15 @@ class ImageTextSimilarity(ScoreMethod):
     text_column: str = "text"
     truncate: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    prefer: Prefer = field(default="hard", kw_only=True)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         for option in ("model", "image_column", "text_column"):
             if not isinstance(getattr(self, option), str):
                 raise ArgumentTypeError(f"`{option}`: wanted a text, got {getattr(self, option)!r}")
         true_or_false("truncate", self.truncate)
         one_of("precision", self.precision, ("auto", "float32", "bfloat16"))
 
-    def score(self, signals: Signals) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         from hf_prune.embeddings.compute import embed
 
         rows, how = signals.rows, {"precision": self.precision, "truncate": self.truncate}

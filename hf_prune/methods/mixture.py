@@ -11,16 +11,16 @@ from hf_prune.arguments import whole_number
 from hf_prune.budget import seat_order
 from hf_prune.errors import MissingExtraError
 from hf_prune.kernels.keyed_hash import keyed_hash
-from hf_prune.methods.base import PoolMethod
+from hf_prune.methods.base import Method
+from hf_prune.methods.choice import Choice
 from hf_prune.methods.variability import Variability
-from hf_prune.selection.selection import Selection
 from hf_prune.signals.signals import Signals
 
 ROWS_A_COMPONENT = 10
 
 
 @dataclass(frozen=True)
-class Mixture(PoolMethod):
+class Mixture(Method):
     """Keeps random rows of each kind that a mixture of Gaussians tells apart, more of those that a model wavers on.
 
     Experimental and ours: no paper proposes it, and the README's DRoP table has it beside random.
@@ -34,7 +34,6 @@ class Mixture(PoolMethod):
 
     Args:
         components: of the mixture; pools of fewer than 10 rows a component have one.
-        cutoff: as in PoolMethod.
 
     Cost: O(epochs * n), and some 10 passes over n points of 2 dimensions. Needs scikit-learn (the extra `mixture`).
 
@@ -51,31 +50,31 @@ class Mixture(PoolMethod):
 
     name: ClassVar[str] = "mixture"
     reads: ClassVar[frozenset[str]] = frozenset({"dynamics"})
+    libraries: ClassVar[tuple[str, ...]] = ("scikit-learn",)
 
     components: int = 3
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         object.__setattr__(self, "components", whole_number("components", self.components, at_least=1))
 
-    def raw_scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
-        return Variability().scores_of(signals)
+    def scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+        return Variability().scores_of(signals, seed)
 
-    def choose(self, pool: Signals, budget: int, seed: int) -> Selection:
-        confidence = pool.shared("confidence", lambda whole: whole.dynamics.mean("p_true"))
-        variability = self.raw_scores(pool, seed)
+    def select(self, signals: Signals, budget: int, seed: int) -> Choice:
+        confidence = signals.shared("confidence", lambda whole: whole.dynamics.mean("p_true"))
+        variability = self.scores(signals, seed)
         kind = self._components(np.stack([confidence, variability], axis=1))
         rows = np.bincount(kind)
         places = seat_order(np.bincount(kind, weights=variability), rows, budget)
         # By component and then at random; the n-th place that a component gets is that of its n-th row.
-        by_kind = np.lexsort((keyed_hash(seed, pool.ids), kind))
+        by_kind = np.lexsort((keyed_hash(seed, signals.ids), kind))
         first = np.cumsum(rows) - rows
         order = np.empty(budget, dtype=np.int64)
         by_place = np.argsort(places, kind="stable")
         taken = np.bincount(places, minlength=len(rows))
         within = np.arange(budget) - np.repeat(np.cumsum(taken) - taken, taken)
         order[by_place] = by_kind[np.repeat(first, taken) + within]
-        return Selection.from_order(order, variability)
+        return Choice(order, variability)
 
     def _components(self, points: NDArray[np.float64]) -> NDArray[np.int64]:
         """(n,) number of each point's component."""

@@ -1,19 +1,20 @@
 """Any method, run inside each class on that class's quota."""
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 from datasets.utils import tqdm
 
-from hf_prune.arguments import instance_of
 from hf_prune.budget import seat_order
 from hf_prune.errors import ArgumentTypeError
+from hf_prune.groups import Groups, few_left
 from hf_prune.methods.base import Method
-from hf_prune.methods.quotas import ProportionalQuotas, Quotas, checked_quotas, few_left
+from hf_prune.methods.by_score import as_method
+from hf_prune.methods.choice import Choice
+from hf_prune.methods.quotas import ProportionalQuotas, Quotas, checked_quotas
 from hf_prune.selection.evidence import Evidence, put
-from hf_prune.selection.selection import Selection
 from hf_prune.signals.signals import COLUMN, Signals
 
 logger = logging.getLogger(__name__)
@@ -44,13 +45,14 @@ class PerClass(Method):
     """
 
     name: ClassVar[str] = "per_class"
+    handed_over: ClassVar[frozenset[str]] = frozenset({"quotas", "by"})
 
     within: Method
     quotas: Quotas = field(default_factory=ProportionalQuotas)
     by: str | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        instance_of("within", self.within, Method, "hf_prune.Random()")
+        object.__setattr__(self, "within", as_method("within", self.within))
         object.__setattr__(self, "quotas", checked_quotas(self.quotas))
         if isinstance(self.by, list):  # as a tuple comes back from JSON
             object.__setattr__(self, "by", tuple(self.by))
@@ -69,8 +71,11 @@ class PerClass(Method):
     def needs(self) -> frozenset[str]:
         return super().needs | ({COLUMN + column for column in self._columns} or {"groups"})
 
-    def select(self, signals: Signals, budget: int, seed: int) -> Selection:
-        groups = signals.groups(*self._columns)
+    def groups(self, signals: Signals) -> Groups:
+        return signals.groups(*self._columns)
+
+    def select(self, signals: Signals, budget: int, seed: int) -> Choice:
+        groups = self.groups(signals)
         weights, details = self.quotas.weigh(groups, signals)
         at_least = self.quotas.min_per_class
         places = seat_order(weights, groups.sizes, budget, at_least=at_least)
@@ -92,15 +97,12 @@ class PerClass(Method):
             part = self.within.select(signals.subset(rows), int(quotas[code]), seed)
             scores[rows] = part.scores
             put(evidence, part.evidence, rows, len(signals))
-            nested &= part.rank is not None
+            nested &= part.nested
             if part.at_least > 1:  # the class must not be cut to fewer than its own method allows
                 smallest = max(smallest, int(places_of[code][part.at_least - 1]) + 1)
-            order[places_of[code]] = rows[part.order if part.rank is not None else part.indices]
+            order[places_of[code]] = rows[part.rows]
             if part.details:
                 details_within[groups.names[code]] = part.details
         if details_within:
             details = details | {"within": details_within}
-        merged = Selection.from_order(
-            order, scores, groups=groups, at_least=smallest, details=details, evidence=evidence
-        )
-        return merged if nested else replace(merged, rank=None)
+        return Choice(order, scores, nested, smallest, evidence, details)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.methods.base import DynamicsScore, Prefer
+from hf_prune.methods.score import DynamicsScore
 from hf_prune.signals.signals import Signals
 
 
@@ -20,26 +20,29 @@ class Perplexity(DynamicsScore):
 
     Cost: O(epochs * n).
 
-    Reference: Marion et al., *When Less is More: Investigating Data Pruning for Pretraining LLMs at Scale* (2023),
-    arXiv 2309.04564, which compares the rows of lowest, middle and highest perplexity with those that EL2N and
-    memorization choose. *Deviations*: the perplexity is that of the run on the data to prune, which has seen each row,
-    not of a reference model that was trained beforehand.
+    Reference: Marion et al. (2023), who compare the rows of lowest, middle and highest perplexity with those that EL2N
+    and memorization choose. *Deviations*: the perplexity is that of the run on the data to prune, which has seen each
+    row, not of a reference model that was trained beforehand.
 
     >>> import hf_prune, numpy as np
     >>> losses = np.zeros((5, 1, 4), dtype=np.float32)
     >>> losses[0] = np.log([9.0, 2.0, 3.0, 1.0])
     >>> run = hf_prune.TrainingDynamics(losses, np.full(4, -1), task="causal-lm")
     >>> signals = hf_prune.Signals(4, {"dynamics": run})
-    >>> hf_prune.Perplexity().score(signals).round(3).tolist()
+    >>> hf_prune.Perplexity().score(signals, seed=0).round(3).tolist()
     [9.0, 2.0, 3.0, 1.0]
-    >>> hf_prune.Perplexity().select(signals, 2, seed=0).indices.tolist()
+    >>> hf_prune.ByScore(hf_prune.Perplexity()).select(signals, 2, seed=0).indices.tolist()
     [1, 2]
     """
 
     name: ClassVar[str] = "perplexity"
+    reference: ClassVar[str] = (
+        "Marion et al., When Less is More: Investigating Data Pruning for Pretraining LLMs at Scale (2023), "
+        "arXiv 2309.04564"
+    )
     higher_is: ClassVar = "harder"
 
-    prefer: Prefer = "middle"
+    prefer: ClassVar = "middle"
 
-    def score(self, signals: Signals) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         return signals.dynamics.perplexity(self.epochs)

@@ -1,6 +1,5 @@
 """How a budget is shared out between groups: each rule gives weights, `budget.seat_order` makes them whole numbers."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,11 +9,8 @@ from numpy.typing import NDArray
 from hf_prune.arguments import did_you_mean
 from hf_prune.config import Configurable, named, registered
 from hf_prune.errors import ArgumentError, ArgumentTypeError
-from hf_prune.groups import Groups, listed
+from hf_prune.groups import Groups
 from hf_prune.signals.signals import Signals
-
-FEW = 10
-"""Rows of a group below which a model can hardly learn it, nor anyone measure how well it did."""
 
 
 class Quotas(Configurable):
@@ -46,15 +42,6 @@ class EqualQuotas(Quotas):
 
     def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
         return np.ones(len(groups.names)), {}
-
-
-def few_left(names: Sequence[str], sizes: NDArray[np.int64], kept: NDArray[np.int64]) -> list[str]:
-    """A warning if groups that had more rows keep fewer than FEW; else nothing."""
-    few = np.flatnonzero((kept < FEW) & (kept < sizes))
-    if not len(few):
-        return []
-    named = [f"{names[i]} ({kept[i]})" for i in few.tolist()]
-    return [f"fewer than {FEW} rows are kept of {listed(named)}: hardly enough to learn from"]
 
 
 def checked_quotas(value: Any) -> Quotas:

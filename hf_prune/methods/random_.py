@@ -7,22 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.kernels.keyed_hash import keyed_hash
-from hf_prune.methods.base import PoolMethod
-from hf_prune.selection.selection import Selection
+from hf_prune.methods.base import Method
+from hf_prune.methods.choice import Choice
+from hf_prune.selection.explain import Row
 from hf_prune.signals.signals import Signals
 
 
 @dataclass(frozen=True)
-class Random(PoolMethod):
+class Random(Method):
     """Keeps a uniformly random subset.
 
     Rows are kept in the order of a keyed 64-bit hash of (seed, position in the dataset), smallest first. So a smaller
     budget keeps a subset of what a larger one keeps, shards can be treated apart, and no generator's version matters.
 
     Selection.scores is that hash as a fraction of 2**64: (n,) float64 in [0, 1), lower is kept first.
-
-    Args:
-        cutoff: as in PoolMethod.
 
     Cost: O(n log n).
 
@@ -34,9 +32,12 @@ class Random(PoolMethod):
 
     name: ClassVar[str] = "random"
 
-    def raw_scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+    def scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         return keyed_hash(seed, signals.ids) / 2.0**64
 
-    def choose(self, pool: Signals, budget: int, seed: int) -> Selection:
-        key = keyed_hash(seed, pool.ids)
-        return Selection.from_order(np.argsort(key, kind="stable")[:budget], key / 2.0**64)
+    def select(self, signals: Signals, budget: int, seed: int) -> Choice:
+        order = np.argsort(keyed_hash(seed, signals.ids), kind="stable")  # the fraction would tie where 64 bits don't
+        return Choice(order[:budget], self.scores(signals, seed))
+
+    def explain(self, row: Row) -> list[str]:
+        return [f"key {row.score:.4g}, lowest first{row.last_kept()}"]

@@ -1,60 +1,27 @@
-"""Which rows to leave out before anything is selected, because their labels are suspect."""
+"""Which rows have suspect labels: a fraction of the lowest margins, or as many and which the data say."""
 
 import logging
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from datasets.utils import tqdm
 from numpy.typing import NDArray
 
-from hf_prune.arguments import did_you_mean, real_number
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError
-from hf_prune.groups import NAMED, Groups, listed
+from hf_prune.groups import Groups, listed
 from hf_prune.kernels.approximate import find_neighbors, searched
 from hf_prune.kernels.suspects import most_of, most_suspect, suspect_fraction, votes
 from hf_prune.signals.signals import LAST_FEATURES, Signals
 
 logger = logging.getLogger(__name__)
 
-Cutoff = float | Literal["auto"] | None
-
 NEIGHBORS = 10
 MEMORISED = 0.99
 """Share of the training rows predicted right in the last epoch from which on the last layer may repeat the labels."""
 RARE = 12
 """Rows of a class up to which it is named when it loses any."""
-
-
-def checked_cutoff(value: Any) -> Cutoff:
-    """`cutoff=` as users pass it: a fraction in [0, 1), "auto", or None."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        if value == "auto":
-            return "auto"
-        raise ArgumentError(
-            f'`cutoff`: wanted a fraction in [0, 1) or "auto", got {value!r}.{did_you_mean(value, ["auto"])}'
-        )
-    return real_number("cutoff", value, at_least=0, below=1)
-
-
-def cutoff_needs(cutoff: Cutoff) -> frozenset[str]:
-    """The signals that `suspects` reads."""
-    if cutoff == "auto":
-        return frozenset({"dynamics", "labels", "early_embeddings"})
-    return frozenset({"dynamics"}) if cutoff else frozenset()
-
-
-def why_no_cutoff(available: frozenset[str]) -> str | None:
-    """Why `cutoff=None` means 0 with these signals; None where it means "auto"."""
-    if "scores" in available:
-        return "scores= were passed"
-    if "dynamics" not in available:
-        return "no dynamics were passed"
-    return None if "labels" in available else "there is no label column"
 
 
 def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> NDArray[np.int64]:
@@ -196,22 +163,3 @@ def _class_warnings(labels: Groups, lost: NDArray[np.int64]) -> list[str]:
 def _listed(labels: Groups, lost: NDArray[np.int64], classes: NDArray[np.int64]) -> str:
     sizes = labels.sizes
     return listed([f"{labels.names[c]} ({lost[c]} of {sizes[c]})" for c in classes.tolist()])
-
-
-def describe_cutoff(details: Mapping[str, Any]) -> list[str]:
-    """The lines of a summary for what a step's details hold under "cutoff"."""
-    if (note := details.get("cutoff")) is None:
-        return []
-    if "because" in note:
-        return [f"  cutoff 0: {note['because']}"]
-    taken = f"{note['cut']:,} of {note['rows']:,} rows held back"
-    if note["cutoff"] != "auto":
-        return [f"  cutoff {note['cutoff']}: {taken}, those with the lowest AUM"]
-    lines = [f"  cutoff auto: suspect or unlearnable fraction {note['fraction']:.3f}, {taken}"]
-    classes = note["classes"]
-    losing = [row for row in zip(classes["name"], classes["rows"], classes["cut"], strict=True) if row[2]]
-    losing.sort(key=lambda row: -row[2])
-    lines += [f"    {name}: {cut:,} of {rows:,}" for name, rows, cut in losing[:NAMED]]
-    if len(losing) > NAMED:
-        lines.append(f"    and {len(losing) - NAMED} more classes")
-    return lines + [f"  warning: {warning}" for warning in note["warnings"]]

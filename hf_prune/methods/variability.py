@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.methods.base import DynamicsScore
+from hf_prune.methods.score import DynamicsScore
 from hf_prune.signals.signals import Signals
 
 
@@ -19,19 +19,22 @@ class Variability(DynamicsScore):
 
     Cost: O(epochs * n).
 
-    Reference: Swayamdipta et al., *Dataset Cartography: Mapping and Diagnosing Datasets with Training Dynamics*
-    (2020), arXiv 2009.10795, section 2.1. D2's authors use it as the difficulty for text.
+    Reference: Swayamdipta et al. (2020), section 2.1. D2's authors use it as the difficulty for text.
 
     >>> import hf_prune
     >>> run = hf_prune.TrainingDynamics.from_logits([[[0.0, 0.0], [9.0, 0.0]], [[99.0, 0.0], [9.0, 0.0]]], [0, 0])
-    >>> hf_prune.Variability().score(hf_prune.Signals(2, {"dynamics": run})).tolist()
+    >>> hf_prune.Variability().score(hf_prune.Signals(2, {"dynamics": run}), seed=0).tolist()
     [0.25, 0.0]
     """
 
     name: ClassVar[str] = "variability"
+    reference: ClassVar[str] = (
+        "Swayamdipta et al., Dataset Cartography: Mapping and Diagnosing Datasets with Training Dynamics (2020), "
+        "arXiv 2009.10795"
+    )
     higher_is: ClassVar = "harder"
 
-    def score(self, signals: Signals) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         mean = signals.dynamics.mean("p_true", self.epochs)
         squared, seen = np.zeros_like(mean), np.zeros_like(mean)
         for p in signals.dynamics.in_epochs("p_true", self.epochs):

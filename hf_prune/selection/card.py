@@ -1,16 +1,13 @@
 """The dataset card's section on how the rows were selected. What comes from data is text there and nothing else."""
 
-import inspect
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hf_prune.config import registered
 from hf_prune.groups import shortened
 from hf_prune.hub.card_text import plain
-
-if TYPE_CHECKING:
-    from hf_prune.selection.selection import Selection
+from hf_prune.selection.selected import Selected
 
 LONGEST_TABLE = 50
 """Groups that the card lists."""
@@ -19,7 +16,7 @@ LONGEST_NAME = 100
 """Characters that it shows of a group's name."""
 
 
-def section(selection: "Selection", repo_id: str, config: str, split: str, picture: bool) -> str:
+def section(selection: Selected, repo_id: str, config: str, split: str, picture: bool) -> str:
     """Markdown for one split: what was kept and why, the groups, how to check and repeat it, what to cite.
 
     Args:
@@ -39,7 +36,7 @@ def section(selection: "Selection", repo_id: str, config: str, split: str, pictu
     return "\n".join(lines)
 
 
-def _groups(selection: "Selection") -> list[str]:
+def _groups(selection: Selected) -> list[str]:
     table = selection.group_table()
     if not table:
         return []
@@ -55,8 +52,8 @@ def _groups(selection: "Selection") -> list[str]:
     return [*lines, ""]
 
 
-def _repeat(selection: "Selection", repo_id: str, config: str, split: str) -> list[str]:
-    origin = selection.source.origin if selection.source else {}
+def _repeat(selection: Selected, repo_id: str, config: str, split: str) -> list[str]:
+    origin = selection.source.origin
     options = [("config", config, "default"), ("split", split, "train")]
     named = [f'"{repo_id}"', *(f'{option}="{value}"' for option, value, usual in options if value != usual)]
     source = origin.get("repo")
@@ -77,19 +74,17 @@ def _repeat(selection: "Selection", repo_id: str, config: str, split: str) -> li
     ]
 
 
-def _references(selection: "Selection") -> Iterator[str]:
-    """What the docstrings of the methods in all steps name."""
+def _references(selection: Selected) -> Iterator[str]:
+    """What the methods, scores and quotas of all steps say is to be cited."""
     for step in selection.steps:
         for kind, name in _names(step.method):
-            cls = registered(kind).get(name)
-            text = (inspect.getdoc(cls) or "") if cls else ""
-            if found := re.search(r"Reference: (.+?)(?:\*Deviations\*|\n\n|\Z)", text, re.DOTALL):
-                yield " ".join(found[1].split()).replace("*", "")
+            if reference := getattr(registered(kind).get(name), "reference", ""):
+                yield reference
 
 
 def _names(config: Any) -> Iterator[tuple[str, str]]:
     """Kind and name of every method and quotas in a config."""
     if isinstance(config, Mapping):
-        yield from ((kind, config[kind]) for kind in ("method", "rule") if isinstance(config.get(kind), str))
+        yield from ((kind, config[kind]) for kind in ("method", "score", "rule") if isinstance(config.get(kind), str))
         for value in config.values():
             yield from _names(value)

@@ -1,26 +1,21 @@
-"""What a method found of every row, by name: row-aligned arrays that a Selection carries so that it can explain."""
+"""What a method learnt of every row, by name: row-aligned arrays that a Selection carries so that it can explain.
 
-from collections.abc import Mapping
+The type says what a column holds: floats are amounts (NaN for rows that the method didn't see), bools are marks, and
+whole numbers are positions of other rows (-1 for none).
+"""
+
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-POSITIONS = frozenset({"suppressed_by"})
-"""The columns that hold positions of rows, -1 for none; the others hold amounts, marks or places."""
-
-WHOLE = POSITIONS | {"picked"}
-"""The columns that hold whole numbers."""
-
 PREFIX = "evidence."
 """How the columns are called in selection.parquet, followed by their name."""
 
 ROUNDED = "rounded."
 """The same for amounts that hold three digits; in memory they are the float32 ones."""
-
-LEFT_OUT = frozenset({"message", "picked"})
-"""Not in a compact record: what a row received is its density less its difficulty."""
 
 Evidence = dict[str, NDArray[Any]]
 _BLANK = {"f": np.nan, "i": -1, "b": False}
@@ -30,25 +25,25 @@ def put(whole: Evidence, part: Mapping[str, NDArray[Any]], rows: NDArray[np.int6
     """Write the evidence of a part into `whole`, which has `n` rows: NaN, -1 or False where no part has said any.
 
     Args:
-        rows: (part,) the position in the whole of each of the part's rows; those that `part` names are mapped.
+        rows: (part,) the position in the whole of each of the part's rows; positions in `part` are mapped to it.
     """
     for name, values in part.items():
         if name not in whole:
             whole[name] = np.full(n, _BLANK[values.dtype.kind], dtype=values.dtype)
-        if name in POSITIONS:
+        if values.dtype.kind == "i":
             values = np.where(values >= 0, rows[values], -1)
         whole[name][rows] = values
 
 
-def to_columns(evidence: Mapping[str, NDArray[Any]], *, compact: bool = False) -> Evidence:
-    """As saved: amounts in float32 where they fit, whole numbers in int32 where they fit.
+def to_columns(evidence: Mapping[str, NDArray[Any]], *, compact: bool, derivable: Collection[str] = ()) -> Evidence:
+    """The columns of a record: amounts in float32 where they fit, positions in int32 where they fit.
 
     Args:
-        compact: amounts with three digits, and not all.
+        compact: amounts with three digits, and none that is derivable.
     """
     columns = {}
     for name, values in evidence.items():
-        if compact and name in LEFT_OUT:
+        if compact and name in derivable:
             continue
         if compact and values.dtype.kind == "f":
             columns[ROUNDED + name] = rounded(values)
@@ -76,24 +71,24 @@ def from_columns(table: pa.Table) -> Evidence:
         if table.column(column).null_count:
             raise ValueError(f"nulls in {column!r}")
         values = np.asarray(table.column(column))
-        if pa.types.is_boolean(kind) and name not in WHOLE:
+        if pa.types.is_boolean(kind):
             evidence[name] = values
+        elif pa.types.is_floating(kind):
+            evidence[name] = values.astype(np.float32 if column.startswith(ROUNDED) else np.float64)
         elif pa.types.is_signed_integer(kind):
             evidence[name] = values.astype(np.int64)
-        elif pa.types.is_floating(kind) and name not in WHOLE:
-            evidence[name] = values.astype(np.float32 if column.startswith(ROUNDED) else np.float64)
+            if len(values) and not -1 <= values.min() <= values.max() < table.num_rows:
+                raise ValueError(f"{column!r} names rows that are not there")
         else:
             raise ValueError(f"{column!r} is of the type {kind}")
-        if name in POSITIONS and len(values) and not (values.min() >= -1 and values.max() < table.num_rows):
-            raise ValueError(f"{column!r} names rows that are not there")
     return evidence
 
 
 def rounded(values: NDArray[Any]) -> NDArray[np.float32]:
     """float32 with 8 bits behind the point of the mantissa, three digits: half the bytes once they are compressed."""
     with np.errstate(over="ignore"):
-        found: NDArray[np.float32] = values.astype(np.float32)
-    bits = found.view(np.uint32)
-    finite = np.isfinite(found)
+        narrow: NDArray[np.float32] = values.astype(np.float32)
+    bits = narrow.view(np.uint32)
+    finite = np.isfinite(narrow)
     bits[finite] = (bits[finite] + np.uint32(1 << 14)) & np.uint32(0xFFFFFFFF << 15 & 0xFFFFFFFF)
-    return found
+    return narrow

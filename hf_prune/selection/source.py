@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from huggingface_hub.dataclasses import strict
 
 from hf_prune.config import describe
 from hf_prune.digest import column_digest, column_digests
@@ -151,6 +152,7 @@ def ids_of(dataset: "Dataset", column: str) -> pa.Array:
     return ids
 
 
+@strict
 @dataclass(frozen=True)
 class Step:
     """One call of `prune`.

@@ -8,7 +8,6 @@ from datasets import Dataset
 import hf_prune
 from hf_prune import ArgumentError, ArgumentTypeError, MissingSignalError, TrainingDynamics
 from hf_prune.config import _REGISTRY, registered
-from hf_prune.methods.base import ScoreMethod
 
 NAMES = ["aum", "el2n", "forgetting", "variability"]
 EPOCHS, N = 5, 7
@@ -22,8 +21,8 @@ def run():
 
 @pytest.fixture
 def registry(monkeypatch):
-    """Methods that a test defines are forgotten again."""
-    monkeypatch.setitem(_REGISTRY, "method", dict(_REGISTRY["method"]))
+    """Scores that a test defines are forgotten again."""
+    monkeypatch.setitem(_REGISTRY, "score", dict(_REGISTRY["score"]))
 
 
 @pytest.mark.parametrize("epochs", [None, 2, (1, 4)])
@@ -38,11 +37,8 @@ def test_scores_are_those_of_prune(run, name, epochs):
 
 
 def test_every_score_that_reads_dynamics_only_is_one_of_these():
-    classes = registered("method").items()
-    assert (
-        sorted(name for name, cls in classes if issubclass(cls, ScoreMethod) and cls.reads == frozenset({"dynamics"}))
-        == sorted([*NAMES, "grand", "perplexity"])  # one takes no epochs, one is of language models
-    )
+    of_runs = {name for name, cls in registered("score").items() if cls.reads == {"dynamics"}}
+    assert of_runs == {*NAMES, "grand", "perplexity"}  # one takes no epochs, one is of language models
 
 
 @pytest.mark.parametrize(
@@ -80,17 +76,16 @@ def test_epochs_that_cannot_be(run, epochs, error, match):
 
 def test_options_of_the_method(run, registry):
     @dataclass(frozen=True)
-    class Quantile(hf_prune.ScoreMethod):
+    class Quantile(hf_prune.Score):
         name: ClassVar[str] = "loss_quantile"
         reads: ClassVar[frozenset[str]] = frozenset({"dynamics"})
         higher_is: ClassVar = "harder"
         q: float = 0.5
 
-        def score(self, signals):
+        def score(self, signals, seed):
             return np.quantile(signals.dynamics["loss"], self.q, axis=0)
 
     np.testing.assert_array_equal(run.scores("loss_quantile", q=1.0), run["loss"].max(axis=0))
-    np.testing.assert_array_equal(run.scores("aum", prefer="hard"), run.scores("aum"))
     with pytest.raises(ArgumentTypeError, match=r"'loss_quantile' takes no option 'qq'. Did you mean 'q'\?"):
         run.scores("loss_quantile", qq=1)
     with pytest.raises(ArgumentTypeError, match="'loss_quantile' takes no option 'epochs'"):
@@ -115,12 +110,6 @@ def test_methods_that_need_other_signals(run, name, needs):
 def test_methods_that_are_no_scores(run, name):
     with pytest.raises(ArgumentError, match=f"`method`: '{name}' is no score of a training run; wanted one of"):
         run.scores(name)
-
-
-def test_options_that_need_other_signals(run):
-    with pytest.raises(MissingSignalError, match="`method`: 'aum' needs early_embeddings, labels, which a training"):
-        run.scores("aum", cutoff="auto")
-    np.testing.assert_array_equal(run.scores("aum", cutoff=0.2), run.scores("aum"))
 
 
 def test_rows_that_were_never_seen(run):

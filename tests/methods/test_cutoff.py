@@ -1,4 +1,5 @@
 import logging
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import hf_prune
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.groups import encode
 from hf_prune.methods.suspects import _lead, _stopping_epoch, suspects
+from hf_prune.methods.without_suspects import with_cutoff
 from hf_prune.signals.signals import Signals
 
 CLASSES, SIZE = 5, 240
@@ -144,28 +146,67 @@ def dataset(labels):
 @pytest.mark.parametrize(
     "method",
     [
-        hf_prune.EL2N(cutoff="auto"),
-        hf_prune.Random(cutoff="auto"),
-        hf_prune.D2(cutoff="auto", k=5),
-        hf_prune.PerClass(hf_prune.D2(cutoff="auto", k=5), quotas="equal"),
-        hf_prune.DRoP(within=hf_prune.Random(cutoff="auto")),
+        hf_prune.EL2N(),
+        hf_prune.Random(),
+        hf_prune.D2(k=5),
+        hf_prune.PerClass(hf_prune.D2(k=5), quotas="equal"),
+        hf_prune.DRoP(),
     ],
     ids=lambda method: method.name,
 )
 def test_suspects_are_those_of_the_whole_dataset_and_come_last(method):
     points, labels, _, dynamics = clusters(0.2)
     place = suspects(signals(points, labels, dynamics), "auto")
-    given = {"dynamics": dynamics, "embeddings": points, "recalls": [0.5] * CLASSES}
+    given = {"dynamics": dynamics, "embeddings": points, "recalls": [0.5] * CLASSES, "cutoff": "auto"}
     selection = dataset(labels).prune(method, keep=0.3, **given).selection
     assert not place[selection.indices].any()
     assert np.isfinite(selection.scores).all()
     whole = dataset(labels).prune(method, keep=N, **given).selection
-    for rows in encode("label", labels).rows() if whole.groups else [np.arange(N)]:
-        order = [row for row in whole.order.tolist() if row in set(rows.tolist())]
-        back = place[order][place[order] > 0]
-        assert (place[order][-len(back) :] == back).all()
-        assert (np.diff(back) < 0).all()  # the least suspect first
+    clean = np.count_nonzero(place == 0)
+    assert not place[whole.order[:clean]].any()
+    assert (np.diff(place[whole.order[clean:]]) < 0).all()  # the least suspect first
     assert whole.details["cutoff"] == selection.steps[-1].details["cutoff"]
+
+
+def test_quotas_are_shared_out_over_the_rows_that_are_left():
+    """A class that is short of clean rows is not filled up with suspects while other classes have clean ones."""
+    labels = np.repeat([0, 1], [20, 100])
+    margins = np.where(np.arange(120) < 15, -1.0, 1.0)  # three quarters of class 0 are suspect
+    dynamics = TrainingDynamics.from_logits(np.stack([margins, np.zeros(120)], axis=1)[None], labels * 0)
+    dynamics.labels[:] = labels
+    given = {"dynamics": dynamics, "cutoff": 0.125, "recalls": [0.0, 0.9]}
+    for quotas in ("equal", hf_prune.DRoPQuotas(prior=(0, 0), allocate="count")):
+        kept = [
+            dataset(labels).prune("random", quotas=quotas, keep=keep, **given).selection
+            for keep in (40, 105, 110, 120)
+        ]
+        assert [row["kept"] for row in kept[0].group_table()] == [5, 35]
+        assert [row["kept"] for row in kept[1].group_table()] == [5, 100]
+        assert [row["kept"] for row in kept[2].group_table()] == [10, 100]
+        assert [row["size"] for row in kept[0].group_table()] == [20, 100]
+        for smaller, larger in pairwise(kept):
+            assert set(smaller.indices) < set(larger.indices)
+            assert larger.at(keep=len(smaller)).indices.tolist() == smaller.indices.tolist()
+    # The modifier inside the classes is another thing: each class is filled up by itself.
+    inside = hf_prune.PerClass(hf_prune.WithoutSuspects(hf_prune.Random(), 0.125), quotas="equal")
+    kept = dataset(labels).prune(inside, keep=40, dynamics=dynamics).selection
+    assert [row["kept"] for row in kept.group_table()] == [20, 20]
+
+
+def test_a_cutoff_twice_and_quotas_around_a_modifier():
+    points, labels, _, dynamics = clusters(0.2)
+    given = {"keep": 60, "dynamics": dynamics, "embeddings": points}
+    method = hf_prune.WithoutSuspects(hf_prune.D2(k=5), 0.2)
+    for cutoff in (0, 0.2, "auto"):
+        with pytest.raises(hf_prune.ArgumentError, match=r"`cutoff`: WithoutSuspects.* has a cutoff of its own"):
+            dataset(labels).prune(method, cutoff=cutoff, **given)
+    alike = [
+        dataset(labels).prune(method, quotas="equal", **given),
+        dataset(labels).prune(hf_prune.D2(k=5), cutoff=0.2, quotas="equal", **given),
+        dataset(labels).prune("without_suspects", within=hf_prune.D2(k=5), cutoff=0.2, quotas="equal", **given),
+    ]
+    assert len({str(coreset.selection.steps[0].method) for coreset in alike}) == 1
+    assert len({tuple(coreset.selection.indices) for coreset in alike}) == 1
 
 
 def test_the_scores_are_those_of_the_method_without_a_cutoff():
@@ -174,7 +215,7 @@ def test_the_scores_are_those_of_the_method_without_a_cutoff():
     for name in ("el2n", "random", "prototypicality"):
         plain, cut = (dataset(labels).prune(name, keep=9, cutoff=c, seed=3, **given).selection for c in (0, "auto"))
         np.testing.assert_array_equal(plain.scores, cut.scores)
-        assert "cutoff" not in plain.details
+        assert not {"cutoff", "notes"} & set(plain.details)
 
 
 def test_a_fraction_cuts_the_lowest_margins_and_ties_come_back_in_the_order_of_rows():
@@ -184,7 +225,7 @@ def test_a_fraction_cuts_the_lowest_margins_and_ties_come_back_in_the_order_of_r
     whole = Signals(6, {"dynamics": dynamics})
     assert suspects(whole, 0.5).tolist() == [0, 3, 1, 2, 0, 0]
     assert whole.notes == {"cutoff": {"cutoff": 0.5, "cut": 3, "rows": 6}}
-    kept = hf_prune.EL2N(prefer="easy", cutoff=0.5).select(whole, 6, 0)
+    kept = hf_prune.WithoutSuspects(hf_prune.ByScore(hf_prune.EL2N(), "easy"), 0.5).select(whole, 6, 0)
     assert kept.order.tolist() == [5, 4, 0, 1, 3, 2]
     summary = dataset(labels).prune("el2n", keep=2, cutoff=0.5, dynamics=dynamics).selection.summary()
     assert "  cutoff 0.5: 3 of 6 rows held back, those with the lowest AUM" in summary
@@ -213,7 +254,7 @@ def test_summary_says_what_was_held_back_and_the_record_keeps_it(tmp_path):
 
     header = tmp_path / "record/selection.json"
     header.write_text(header.read_text().replace('"fraction"', '"friction"'))
-    with pytest.raises(hf_prune.ArgumentError, match="is damaged: 'fraction'"):
+    with pytest.raises(hf_prune.ArgumentError, match="is damaged: the details of the cutoff lack 'fraction'"):
         hf_prune.Selection.load(tmp_path / "record")
 
 
@@ -249,8 +290,8 @@ def test_long_tails_are_guarded_and_warned_of(caplog):
     assert "classes lose the most that any may, two thirds: class 3 (6 of 9)" in warnings[1]
     assert [f"cutoff: {warning}" for warning in note["warnings"]] == warnings
     assert "  warning: classes of at most 12 rows lose rows: class 3 (6 of 9)" in coreset.selection.summary()
-    # Equal quotas want all nine.
-    assert coreset["label"].count("class 3") == 9
+    # Equal quotas want all nine, and only three are left.
+    assert coreset["label"].count("class 3") == 3
 
 
 @pytest.mark.parametrize("kind", ["early", "last", "spotty", "array"])
@@ -285,22 +326,26 @@ def test_the_default_of_d2():
     points, labels, _, dynamics = clusters(0.1)
     given = {"embeddings": points, "keep": 30}
     auto = dataset(labels).prune("d2", dynamics=dynamics, **given).selection
-    assert auto.steps[0].method["cutoff"] == "auto"
+    assert (auto.steps[0].method["method"], auto.steps[0].method["cutoff"]) == ("without_suspects", "auto")
     for more, reason in (
         ({"scores": np.ones(N), "dynamics": dynamics}, "scores= were passed"),
         ({"score": hf_prune.Prototypicality()}, "no dynamics were passed"),
     ):
         none = dataset(labels).prune("d2", **more, **given).selection
-        assert none.steps[0].method["cutoff"] == 0
-        assert none.details["cutoff"] == {"cutoff": 0.0, "because": reason}
+        assert none.steps[0].method["method"] == "d2"
+        assert none.details["notes"] == [f"cutoff 0: {reason}"]
         assert f"  cutoff 0: {reason}" in none.summary()
     inside = dataset(labels).prune("d2", quotas="equal", scores=np.ones(N), **given).selection
-    assert inside.details["cutoff"]["because"] == "scores= were passed"
+    assert inside.details["notes"] == ["cutoff 0: scores= were passed"]
     bare = Dataset.from_dict({"x": labels})
     unlabelled = hf_prune.D2(score=hf_prune.Prototypicality())
-    assert unlabelled.resolve(frozenset({"dynamics", "embeddings"})).cutoff == 0
+    assert with_cutoff(unlabelled, None, frozenset({"dynamics", "embeddings"})) == (
+        unlabelled,
+        ["cutoff 0: there is no label column"],
+    )
     assert len(bare.prune(unlabelled, **given)) == 30
-    assert "cutoff" not in dataset(labels).prune("d2", cutoff=0, dynamics=dynamics, **given).selection.details
+    plain = dataset(labels).prune("d2", cutoff=0, dynamics=dynamics, **given).selection
+    assert not {"cutoff", "notes"} & set(plain.details)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -325,16 +370,13 @@ def test_tiny_and_constant_data(n, classes):
     ],
 )
 def test_bad_cutoffs(cutoff, message):
-    for method in (hf_prune.Random, hf_prune.EL2N, hf_prune.D2):
+    for call in (
+        lambda: hf_prune.WithoutSuspects(hf_prune.Random(), cutoff),
+        lambda: dataset([0, 1]).prune("random", keep=1, cutoff=cutoff),
+    ):
         with pytest.raises((ValueError, TypeError), match=message) as caught:
-            method(cutoff=cutoff)
+            call()
         assert isinstance(caught.value, hf_prune.HFPruneError)
-
-
-def test_a_score_inside_d2_has_no_cutoff_of_its_own():
-    for cutoff in (0.1, "auto", None):
-        with pytest.raises(ValueError, match=r"`score`: EL2N.* give cutoff to D2, as in D2\(score=EL2N\(\), cutoff="):
-            hf_prune.D2(score=hf_prune.EL2N(cutoff=cutoff))
 
 
 def test_what_auto_misses_is_named_with_the_line_to_type():

@@ -141,11 +141,13 @@ def test_cutoff_leaves_out_the_lowest_margins_and_gives_them_back_last():
     labels = np.zeros(4, dtype=np.int64)
     dynamics = TrainingDynamics.from_logits([[[4.0, 0], [-3.0, 0], [2.0, 0], [-1.0, 0]]], labels)
     given = {"dynamics": dynamics}
-    assert select(d2(k=1, cutoff=0.5), POINTS, [1, 9, 1, 9], 2, **given).indices.tolist() == [0, 2]
-    assert select(d2(k=1, cutoff=0.5), POINTS, [1, 9, 1, 9], 3, **given).order.tolist()[2] == 3
-    assert select(d2(k=1, cutoff=0.5), POINTS, [1, 9, 1, 9], 4, **given).order.tolist()[3] == 1
+    half = hf_prune.WithoutSuspects(d2(k=1), 0.5)
+    assert select(half, POINTS, [1, 9, 1, 9], 2, **given).indices.tolist() == [0, 2]
+    assert select(half, POINTS, [1, 9, 1, 9], 3, **given).order.tolist()[2] == 3
+    assert select(half, POINTS, [1, 9, 1, 9], 4, **given).order.tolist()[3] == 1
     whole = select(d2(k=1), POINTS, [1, 9, 1, 9], 4)
-    none = select(d2(k=1, cutoff=0.1), POINTS, [1, 9, 1, 9], 4, **given)  # round(0.4) = 0 rows
+    little = hf_prune.WithoutSuspects(d2(k=1), 0.1)  # round(0.4) = 0 rows
+    none = select(little, POINTS, [1, 9, 1, 9], 4, **given)
     assert none.order.tolist() == whole.order.tolist()
 
 
@@ -163,10 +165,10 @@ def test_which_difficulty_is_read():
     dataset = Dataset.from_dict({"label": labels})
     dynamics = TrainingDynamics.from_logits(draw.normal(size=(2, n, 2)), labels)
     given = dataset.prune("d2", keep=4, k=2, scores=np.arange(n), dynamics=dynamics, embeddings=points)
-    assert given.selection.steps[0].method["score"]["method"] == "given_scores"
+    assert given.selection.steps[0].method["score"]["score"] == "given_scores"
     assert given.selection.scores.tolist() == list(range(n))
     read = dataset.prune("d2", keep=4, k=2, dynamics=dynamics, embeddings=points)
-    assert read.selection.steps[0].method["score"]["method"] == "aum"
+    assert read.selection.steps[0].method["within"]["score"]["score"] == "aum"
     with pytest.raises(ValueError, match=r"`scores`: D2 was given both scores= and score=AUM"):
         dataset.prune("d2", keep=4, score=hf_prune.AUM(), scores=np.arange(n), dynamics=dynamics, embeddings=points)
 
@@ -184,8 +186,7 @@ def test_which_difficulty_is_read():
         ({"graph": "both"}, "`graph`: wanted one of"),
         ({"squared": 1}, "`squared`: wanted True or False, got 1"),
         ({"normalize": "no"}, "`normalize`: wanted True or False"),
-        ({"cutoff": 1.0}, r"`cutoff`: wanted a finite number in \[0, 1\), got 1"),
-        ({"score": "aum"}, r"`score`: wanted a ScoreMethod such as `hf_prune.AUM\(\)`, got 'aum'"),
+        ({"score": "aum"}, r"`score`: wanted a Score such as `hf_prune.AUM\(\)`, got 'aum'"),
     ],
 )
 def test_bad_options(options, message):

@@ -46,4 +46,4 @@ def test_a_pool_keeps_the_order_of_its_rows():
 def test_scores_lie_in_the_unit_interval_lowest_first():
     selection = hf_prune.Random().select(Signals(50, {}), 10, 0)
     assert ((selection.scores >= 0) & (selection.scores < 1)).all()
-    assert selection.scores[selection.indices].max() < np.delete(selection.scores, selection.indices).min()
+    assert selection.scores[selection.rows].max() < np.delete(selection.scores, selection.rows).min()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import hf_prune
+from hf_prune import ByScore
 from hf_prune.dynamics.dynamics import SIGNALS, TrainingDynamics
 from hf_prune.signals.signals import Signals
 
@@ -31,43 +32,43 @@ def recorded(signal, epochs):
     ],
 )
 def test_forgetting_events(correct, events):
-    scores = hf_prune.Forgetting().score(recorded("correct", np.array([correct]).T))
+    scores = hf_prune.Forgetting().score(recorded("correct", np.array([correct]).T), seed=0)
     assert scores.tolist() == [events]
 
 
 def test_forgetting_in_a_range_of_epochs():
     signals = recorded("correct", [[0], [1], [0], [1]])
-    assert hf_prune.Forgetting(epochs=(2, 4)).score(signals).tolist() == [0]
-    assert hf_prune.Forgetting(epochs=1).score(signals).tolist() == [2]
+    assert hf_prune.Forgetting(epochs=(2, 4)).score(signals, seed=0).tolist() == [0]
+    assert hf_prune.Forgetting(epochs=1).score(signals, seed=0).tolist() == [2]
 
 
 def test_el2n_and_aum_are_means_over_the_epochs_that_were_seen():
     values = [[1.0, 4.0], [3.0, NAN], [5.0, 6.0]]
-    assert hf_prune.EL2N().score(recorded("el2n", values)).tolist() == [3, 5]
-    assert hf_prune.EL2N(epochs=2).score(recorded("el2n", values)).tolist() == [2, 4]
-    assert hf_prune.AUM(epochs=(1, 3)).score(recorded("margin", values)).tolist() == [4, 6]
+    assert hf_prune.EL2N().score(recorded("el2n", values), seed=0).tolist() == [3, 5]
+    assert hf_prune.EL2N(epochs=2).score(recorded("el2n", values), seed=0).tolist() == [2, 4]
+    assert hf_prune.AUM(epochs=(1, 3)).score(recorded("margin", values), seed=0).tolist() == [4, 6]
 
 
 def test_variability_is_the_population_deviation_of_the_seen_epochs():
     values = [[0.2, 0.9, 0.5], [0.6, NAN, 0.5], [0.4, 0.1, 0.5]]
     expected = [np.std([0.2, 0.6, 0.4]), np.std([0.9, 0.1]), 0]
-    np.testing.assert_allclose(hf_prune.Variability().score(recorded("p_true", values)), expected, atol=1e-7)
-    early = hf_prune.Variability(epochs=1).score(recorded("p_true", values[::2]))
+    np.testing.assert_allclose(hf_prune.Variability().score(recorded("p_true", values), seed=0), expected, atol=1e-7)
+    early = hf_prune.Variability(epochs=1).score(recorded("p_true", values[::2]), seed=0)
     assert early.tolist() == [0, 0, 0]
 
 
 def test_a_row_that_was_never_seen_is_named():
     with pytest.raises(ValueError, match="1 of 2 rows were never seen in epochs 1 to 1, the first is row 1"):
-        hf_prune.EL2N(epochs=(1, 2)).score(recorded("el2n", [[1.0, 4.0], [3.0, NAN]]))
+        hf_prune.EL2N(epochs=(1, 2)).score(recorded("el2n", [[1.0, 4.0], [3.0, NAN]]), seed=0)
 
 
 @pytest.mark.parametrize(
     ("method", "kept"),
     [
-        (hf_prune.EL2N(), [3, 1]),
-        (hf_prune.EL2N(prefer="hard"), [3, 1]),
-        (hf_prune.EL2N(prefer="easy"), [0, 4]),
-        (hf_prune.EL2N(prefer="middle"), [2, 1]),
+        (ByScore(hf_prune.EL2N()), [3, 1]),
+        (ByScore(hf_prune.EL2N(), prefer="hard"), [3, 1]),
+        (ByScore(hf_prune.EL2N(), prefer="easy"), [0, 4]),
+        (ByScore(hf_prune.EL2N(), prefer="middle"), [2, 1]),
     ],
 )
 def test_prefer(method, kept):
@@ -78,29 +79,28 @@ def test_prefer(method, kept):
 
 def test_higher_is_easier_for_aum():
     margins = [[3.0, -1.0, 0.5]]
-    assert hf_prune.AUM().prefer == "easy"
-    assert hf_prune.AUM().select(recorded("margin", margins), 1, seed=0).indices.tolist() == [0]
-    assert hf_prune.AUM(prefer="hard").select(recorded("margin", margins), 1, seed=0).indices.tolist() == [1]
+    assert ByScore(hf_prune.AUM()).prefer == "easy"
+    assert ByScore(hf_prune.AUM()).select(recorded("margin", margins), 1, seed=0).indices.tolist() == [0]
+    assert ByScore(hf_prune.AUM(), "hard").select(recorded("margin", margins), 1, seed=0).indices.tolist() == [1]
 
 
 def test_ties_go_to_the_lowest_row_at_both_ends():
     signals = recorded("el2n", [[0.5, 0.5, 0.5, 0.5]])
     for prefer in ("hard", "easy"):
-        assert hf_prune.EL2N(prefer=prefer).select(signals, 2, seed=0).order.tolist() == [0, 1]
+        assert ByScore(hf_prune.EL2N(), prefer).select(signals, 2, seed=0).order.tolist() == [0, 1]
 
 
 def test_difficulty_is_turned_and_shifted_over_the_whole_dataset_only_if_negative():
     signals = recorded("margin", [[3.0, -1.0, 0.5]])
-    assert hf_prune.AUM().difficulty(signals).tolist() == [0, 4, 2.5]
-    assert hf_prune.AUM().difficulty(signals.subset(np.array([0, 2]))).tolist() == [0, 2.5]
+    assert hf_prune.AUM().difficulty(signals, 0).tolist() == [0, 4, 2.5]
+    assert hf_prune.AUM().difficulty(signals.subset(np.array([0, 2])), 0).tolist() == [0, 2.5]
     given = Signals(2, {"scores": np.array([2.0, 3.0])})
-    assert hf_prune.GivenScores().difficulty(given).tolist() == [2, 3]
+    assert hf_prune.GivenScores().difficulty(given, 0).tolist() == [2, 3]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"prefer": "hardest"}, r"`prefer`: wanted one of .* Did you mean 'hard'\?"),
         ({"epochs": 0}, "`epochs`: wanted a whole number of at least 1, got 0"),
         ({"epochs": (3, 3)}, "`epochs`: wanted a whole number of at least 4"),
         ({"epochs": True}, "`epochs`: wanted a whole number, got True"),
@@ -114,25 +114,34 @@ def test_bad_options(options, message):
     assert isinstance(caught.value, hf_prune.HFPruneError)
 
 
+def test_bad_ends():
+    with pytest.raises(hf_prune.ArgumentError, match=r"`prefer`: wanted one of .* Did you mean 'hard'\?"):
+        ByScore(hf_prune.EL2N(), "hardest")
+    with pytest.raises(
+        hf_prune.ArgumentTypeError, match=r"`score`: wanted a Score such as `hf_prune.AUM\(\)`, got 'aum'"
+    ):
+        ByScore("aum")
+
+
 def test_epochs_past_the_recorded_ones():
     with pytest.raises(ValueError, match=r"`epochs`: wanted a range within the 1 recorded epochs, got \(0, 2\)"):
-        hf_prune.EL2N(epochs=2).score(recorded("el2n", [[0.5]]))
+        hf_prune.EL2N(epochs=2).score(recorded("el2n", [[0.5]]), seed=0)
 
 
 def test_a_score_of_the_wrong_shape_or_not_finite_is_refused():
-    class Broken(hf_prune.ScoreMethod):
+    class Broken(hf_prune.Score):
         higher_is = "harder"
         result = np.zeros(3)
 
-        def score(self, signals):
+        def score(self, signals, seed):
             return self.result
 
     Broken.name = "broken"  # not in the class body, which would register it
     with pytest.raises(ValueError, match=r"`broken`: wanted a score for each of 2 rows, got shape \(3,\)"):
-        Broken().scores_of(Signals(2, {}))
+        Broken().scores_of(Signals(2, {}), 0)
     Broken.result = np.array([0, np.nan])
     with pytest.raises(ValueError, match="`broken`: row 1 has the score nan"):
-        Broken().scores_of(Signals(2, {}))
+        Broken().scores_of(Signals(2, {}), 0)
 
 
 def test_perplexity_keeps_the_middle():
@@ -140,8 +149,8 @@ def test_perplexity_keeps_the_middle():
     run = recorded("loss", losses).dynamics
     run.task = "causal-lm"
     signals = Signals(5, {"dynamics": run})
-    np.testing.assert_allclose(hf_prune.Perplexity().score(signals), [2, 1, 2, 4, 16], rtol=1e-6)
-    assert hf_prune.Perplexity(epochs=1).select(signals, 1, seed=0).indices.tolist() == [0]
+    np.testing.assert_allclose(hf_prune.Perplexity().score(signals, seed=0), [2, 1, 2, 4, 16], rtol=1e-6)
+    assert ByScore(hf_prune.Perplexity(epochs=1)).select(signals, 1, seed=0).indices.tolist() == [0]
     run.task = "single-label"
     with pytest.raises(hf_prune.ArgumentError, match=r"perplexity is of language models .*got 'single-label'"):
-        hf_prune.Perplexity().score(signals)
+        hf_prune.Perplexity().score(signals, seed=0)

@@ -1,6 +1,7 @@
 import copy
 import json
 import pickle
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,9 +9,8 @@ import pytest
 from datasets import Dataset, DatasetDict, load_from_disk
 
 import hf_prune
-from hf_prune.groups import encode
 from hf_prune.selection.selection import Selection
-from hf_prune.signals.signals import Signals
+from tests.selection.made import selection_of_rows
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def same(a, b):
 
 
 def test_rank_is_the_picking_order():
-    selection = Selection.from_order(np.array([7, 2, 5]), np.arange(10.0))
+    selection = selection_of_rows([7, 2, 5], np.arange(10.0))
     assert selection.indices.tolist() == [2, 5, 7]
     assert selection.rank.tolist() == [1, 2, 0]
     assert selection.order.tolist() == [7, 2, 5]
@@ -49,7 +49,7 @@ def test_at(ds):
         assert smaller.apply(ds)["x"][:] == anew.indices.tolist()
     with pytest.raises(ValueError, match=r"`keep`: 0\.6 means 60 rows; this selection can be cut to 1 to 50 rows"):
         selection.at(keep=0.6)
-    unordered = Selection(np.array([1]), 2, np.zeros(2))
+    unordered = replace(selection_of_rows([1], np.zeros(2)), rank=None)
     with pytest.raises(ValueError, match="keeps no picking order"):
         unordered.at(keep=1)
 
@@ -57,10 +57,10 @@ def test_at(ds):
 def test_a_method_without_an_order_has_none_within_classes_either(ds):
     class Unordered(hf_prune.Method):
         def select(self, signals, budget, seed):
-            return Selection(np.arange(budget), len(signals), np.zeros(len(signals)))
+            return hf_prune.Choice(np.arange(budget), np.zeros(len(signals)), nested=False)
 
-    groups = encode("label", ds["label"][:])
-    merged = hf_prune.PerClass(Unordered(), "equal").select(Signals(100, {"groups": groups}), 6, 0)
+    Unordered.name = "unordered"  # not in the class body, which would register it
+    merged = ds.prune(hf_prune.PerClass(dataclass(frozen=True)(Unordered)(), "equal"), keep=6).selection
     assert merged.rank is None
     assert merged.indices.tolist() == [0, 1, 2, 3, 4, 5]
     assert [row["kept"] for row in merged.group_table()] == [2, 2, 2]
@@ -138,7 +138,7 @@ def test_a_pickled_coreset_leaves_its_source_behind(tmp_path):
 def test_summary(ds, coreset):
     assert coreset.selection.summary().splitlines() == [
         "30 of 100 rows kept (30.0%)",
-        "  per_class(within=random, quotas=equal) kept 30 of 100 rows, seed 0",
+        "  per_class(random, quotas=equal) kept 30 of 100 rows, seed 0",
         "  group       rows       kept  density",
         "  0             25         10    0.400",
         "  1             25         10    0.400",
@@ -146,7 +146,7 @@ def test_summary(ds, coreset):
     ]
     assert ds.prune("el2n", keep=1, dynamics=dynamics()).selection.summary().splitlines() == [
         "1 of 100 rows kept (1.0%)",
-        "  el2n kept 1 of 100 rows, seed 0",
+        "  by_score(el2n, prefer='hard') kept 1 of 100 rows, seed 0",
     ]
 
 
@@ -175,11 +175,11 @@ def test_chains_and_unranked_selections_are_saved_too(ds, tmp_path):
     chain = ds.prune("random", keep=50, quotas="equal").prune("random", keep=10).selection
     chain.save(tmp_path / "chain")
     same(Selection.load(tmp_path / "chain"), chain)
-    unranked = Selection(np.array([1, 3]), 4, np.full(4, np.nan))
+    unranked = replace(selection_of_rows([1, 3], np.full(4, np.nan)), rank=None)
     unranked.save(tmp_path / "unranked")
     loaded = Selection.load(tmp_path / "unranked")
-    assert (loaded.rank, loaded.source, loaded.indices.tolist()) == (None, None, [1, 3])
-    with pytest.raises(ValueError, match="has no source to compare with"):
+    assert (loaded.rank, loaded.indices.tolist()) == (None, [1, 3])
+    with pytest.raises(ValueError, match="made for 4 rows, the dataset has 100"):
         loaded.apply(ds)
 
 
@@ -241,7 +241,7 @@ def damage(folder, change_json=None, change_table=None):
         (lambda h: h | {"rows": 99}, None, "100 rows in selection.parquet, 99 in selection.json"),
         (lambda h: h | {"kept": 3}, None, "30 kept rows in the table, 3 in the header"),
         (lambda h: {k: v for k, v in h.items() if k != "steps"}, None, "'steps'"),
-        (lambda h: h | {"groups": {"values": [0], "names": ["0"]}}, None, "unknown groups"),
+        (lambda h: h | {"group_values": [0], "group_names": ["0"]}, None, "unknown groups"),
         (None, lambda t: t.slice(0, 50), "50 rows in selection.parquet, 100 in selection.json"),
         (None, lambda t: t.drop_columns("score"), '"score" does not exist'),
         (None, lambda t: t.set_column(t.column_names.index("rank"), "rank", [[5] * 100]), "ranks are no order"),
@@ -258,13 +258,14 @@ def test_damaged_records_are_refused(coreset, tmp_path, change_json, change_tabl
     "change",
     [
         lambda h: h | {"at_least": float("inf")},
-        lambda h: h | {"groups": h["groups"] | {"names": [1, 2]}},
-        lambda h: h | {"source": {"origin": {}, "digests": None}},
+        lambda h: h | {"group_names": [1, 2]},
+        lambda h: h | {"digests": None},
+        lambda h: h | {"steps": []},
         lambda h: h | {"steps": [h["steps"][0] | {"method": 5}]},
         lambda h: h | {"steps": [h["steps"][0] | {"n": 0}]},
-        lambda h: h | {"steps": [h["steps"][0] | {"details": {"recalls": ["high", "low"]}}]},
-        lambda h: h | {"steps": [h["steps"][0] | {"details": {"recalls": [0.5]}}]},
-        lambda h: h | {"steps": [h["steps"][0] | {"details": {"recalls": [0, 0], "recall_intervals": [1, 2]}}]},
+        lambda h: h | {"steps": [h["steps"][0] | {"details": {"by_group": {"recall": ["high", "low"]}}}]},
+        lambda h: h | {"steps": [h["steps"][0] | {"details": {"by_group": {"recall": [0.5]}}}]},
+        lambda h: h | {"steps": [h["steps"][0] | {"details": {"by_group": {"recall_interval": [1, 2]}}}]},
         lambda h: h | {"steps": [h["steps"][0] | {"details": {"warnings": 5}}]},
     ],
 )

@@ -1,0 +1,96 @@
+"""Keeping rows by a score: those at its hard end, at its easy end, or in the middle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.arguments import did_you_mean, instance_of, one_of
+from hf_prune.config import PRUNE_KEYWORDS, named, registered
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.methods.base import Method
+from hf_prune.methods.choice import Choice
+from hf_prune.methods.score import Prefer, Score
+from hf_prune.signals.signals import Signals
+
+
+@dataclass(frozen=True)
+class ByScore(Method):
+    """Keeps the rows at one end, or in the middle, of a score.
+
+    `prune("aum", prefer="hard", epochs=5)` is `prune(ByScore(AUM(epochs=5), prefer="hard"))`. Of rows with the same
+    score the lowest is kept first.
+
+    Args:
+        score: what rows are ranked by.
+        prefer: keep the "hard" end, the "easy" end, or the "middle" (ranks nearest to the median). None is what the
+            score's paper does.
+
+    Cost: that of the score, and O(n log n).
+
+    >>> from datasets import Dataset
+    >>> import hf_prune
+    >>> ds = Dataset.from_dict({"x": "abcde"})
+    >>> ds.prune("given_scores", keep=2, scores=[3, 9, 1, 7, 5], prefer="easy")["x"]
+    Column(['a', 'c'])
+    """
+
+    name: ClassVar[str] = "by_score"
+
+    score: Score
+    prefer: Prefer | None = None
+
+    def __post_init__(self) -> None:
+        instance_of("score", self.score, Score, "hf_prune.AUM()")
+        prefer = self.score.prefer if self.prefer is None else self.prefer
+        object.__setattr__(self, "prefer", one_of("prefer", prefer, ("hard", "easy", "middle")))
+
+    def scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+        return self.score.scores_of(signals, seed)
+
+    def select(self, signals: Signals, budget: int, seed: int) -> Choice:
+        scores = self.scores(signals, seed)
+        hardest_first = -scores if self.score.higher_is == "harder" else scores
+        if self.prefer == "middle":
+            place = np.empty(len(scores), dtype=np.int64)
+            place[np.argsort(hardest_first, kind="stable")] = np.arange(len(scores))
+            key = np.abs(2 * place - (len(scores) - 1))
+        else:
+            key = hardest_first if self.prefer == "hard" else -hardest_first
+        return Choice(np.argsort(key, kind="stable")[:budget], scores)
+
+
+def as_method(argument: str, value: Any, options: Mapping[str, Any] | None = None) -> Method:
+    """What users pass as a method: an object, or where `options` are given also a name; a score keeps by itself.
+
+    Args:
+        argument: what the caller's user calls it.
+        options: the method's own, and of a score also `prefer`; None where a name is refused.
+    """
+    if isinstance(value, str) and options is not None:
+        return _named(value, options)
+    if not isinstance(value, Method | Score):
+        if options is None:
+            raise ArgumentTypeError(f"`{argument}`: wanted a Method such as `hf_prune.Random()`, got {value!r}")
+        raise ArgumentTypeError(f'`{argument}`: wanted a name such as "d2" or an object such as D2(), got {value!r}')
+    if options:
+        hint = did_you_mean(next(iter(options)), PRUNE_KEYWORDS)
+        raise ArgumentTypeError(
+            f"unknown keywords {sorted(options)}.{hint} The method is an object, {value!r}: give its options there"
+        )
+    return ByScore(value) if isinstance(value, Score) else value
+
+
+def _named(name: str, options: Mapping[str, Any]) -> Method:
+    methods, scores = registered("method"), registered("score")
+    if name in scores:
+        own = {option: value for option, value in options.items() if option != "prefer"}
+        score = named("score", name, own, known=[*PRUNE_KEYWORDS, "prefer"])
+        return ByScore(score, options.get("prefer"))
+    if name not in methods:
+        names = sorted({*methods, *scores})
+        raise ArgumentError(f"unknown method {name!r}.{did_you_mean(name, names)} Available: {names}")
+    method: Method = named("method", name, options, known=PRUNE_KEYWORDS)
+    return method

@@ -1,0 +1,44 @@
+"""What a method returns: a small, complete result that knows nothing of records and files."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.errors import ArgumentError
+from hf_prune.selection.evidence import Evidence
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The rows that a method chose among the n that it was shown.
+
+    Attributes:
+        rows: (kept,) int64 positions, the first picked first.
+        scores: (n,) the method's own score of every row; NaN where it gave none.
+        nested: whether `rows[:b]` is the choice at the smaller budget b.
+        at_least: the smallest budget of which that is true.
+        evidence: (n,) arrays by name, what the method learnt of every row, kept or not; see selection.evidence.
+        details: what it reports of its run, as JSON values. Under "by_group" lie lists with a value for each group,
+            under "warnings" texts.
+    """
+
+    rows: NDArray[np.int64]
+    scores: NDArray[Any]
+    nested: bool = True
+    at_least: int = 1
+    evidence: Evidence = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def indices(self) -> NDArray[np.int64]:
+        """(kept,) int64 the rows, ascending."""
+        return np.sort(self.rows)
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """(kept,) int64 the rows in picking order; an error where a smaller budget would not be its beginning."""
+        if not self.nested:
+            raise ArgumentError("this method keeps no picking order; prune again at the smaller budget")
+        return self.rows

@@ -1,0 +1,93 @@
+"""What every score is: a number for each row that says how hard it is, in the units of its paper."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.arguments import whole_number
+from hf_prune.config import Configurable
+from hf_prune.dynamics.dynamics import Epochs, TrainingDynamics
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.signals.signals import Signals
+
+Prefer = Literal["hard", "easy", "middle"]
+
+
+class Score(Configurable):
+    """Base of the scores; a subclass has a `name`, `higher_is`, and `score` in the paper's own units.
+
+    `ByScore` keeps rows by a score, and D2 takes one as its difficulty.
+    """
+
+    kind = "score"
+
+    higher_is: ClassVar[Literal["harder", "easier"]]
+    prefer: ClassVar[Prefer] = "hard"
+    """The end that the paper keeps, or the middle; what ByScore does by default."""
+
+    def score(self, signals: Signals, seed: int) -> NDArray[Any]:
+        """(n,) finite score of every row of the whole dataset."""
+        raise NotImplementedError
+
+    def scores_of(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+        """(n,) `score` for the rows of `signals`, computed once over the whole dataset, and checked."""
+        return signals.shared((self, seed), lambda whole: self._checked(whole, seed))
+
+    def of_run(self, dynamics: TrainingDynamics) -> NDArray[np.float64]:
+        """(n,) `score` of a training run, for scores that read nothing else."""
+        return self.scores_of(Signals(len(dynamics), {"dynamics": dynamics}), seed=0)
+
+    def difficulty(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+        """(n,) the score turned so that higher is harder, and never negative.
+
+        If the lowest oriented score of the whole dataset is negative it is subtracted; others are used as they are.
+        """
+        return signals.shared(("difficulty", self, seed), lambda whole: self._turned(whole, seed))
+
+    def _checked(self, whole: Signals, seed: int) -> NDArray[np.float64]:
+        scores = np.asarray(self.score(whole, seed), dtype=np.float64)
+        if scores.shape != (len(whole),):
+            raise ArgumentError(
+                f"`{self.name}`: wanted a score for each of {len(whole)} rows, got shape {scores.shape}"
+            )
+        bad = np.flatnonzero(~np.isfinite(scores))
+        if len(bad):
+            raise ArgumentError(
+                f"`{self.name}`: row {bad[0]} has the score {scores[bad[0]]} ({len(bad)} rows not finite)"
+            )
+        return scores
+
+    def _turned(self, whole: Signals, seed: int) -> NDArray[np.float64]:
+        scores = self.scores_of(whole, seed)
+        oriented = scores if self.higher_is == "harder" else -scores
+        lowest = oriented.min(initial=0.0)
+        return oriented - lowest if lowest < 0 else oriented
+
+
+@dataclass(frozen=True)
+class DynamicsScore(Score):
+    """Base of the scores that are read from training dynamics.
+
+    Args:
+        epochs: the half-open range of epochs to read, as (start, stop); an int means the first so many; None means
+            all.
+    """
+
+    reads: ClassVar[frozenset[str]] = frozenset({"dynamics"})
+    epochs: Epochs = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "epochs", _epoch_range(self.epochs))
+
+
+def _epoch_range(epochs: Any) -> Epochs:
+    if epochs is None:
+        return None
+    if isinstance(epochs, list | tuple):
+        if len(epochs) != 2:
+            raise ArgumentTypeError(f"`epochs`: wanted (start, stop) or a number of epochs, got {epochs!r}")
+        start = whole_number("epochs", epochs[0], at_least=0)
+        return start, whole_number("epochs", epochs[1], at_least=start + 1)
+    return 0, whole_number("epochs", epochs, at_least=1)

@@ -1,0 +1,146 @@
+"""Any method, run without the rows whose labels are suspect."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.arguments import did_you_mean, real_number
+from hf_prune.errors import ArgumentError
+from hf_prune.groups import NAMED
+from hf_prune.methods.base import Method
+from hf_prune.methods.by_score import as_method
+from hf_prune.methods.choice import Choice
+from hf_prune.methods.suspects import suspects
+from hf_prune.selection.evidence import Evidence, put
+from hf_prune.selection.explain import Row
+from hf_prune.signals.signals import Signals
+
+Cutoff = float | Literal["auto"]
+
+
+@dataclass(frozen=True)
+class WithoutSuspects(Method):
+    """Holds back the rows whose labels are suspect, and lets `within` choose among the others.
+
+    `prune(..., cutoff=)` makes one around the method that it is given, quotas included: these are shared out over the
+    rows that are not held back. Rows that are held back are taken, the least suspect first, only where all others are
+    too few for the budget.
+
+    Args:
+        within: the method that chooses.
+        cutoff: which rows are suspect: a fraction in [0, 1) of the whole dataset, those of lowest AUM, or "auto",
+            which reads the fraction and the rows from dynamics, labels and a nearest-neighbour graph of all rows
+            (`hf_prune.methods.suspects` has the rule). 0 holds nothing back.
+
+    Cost: that of `within`, O(epochs * n), and for "auto" the O(n^2 d) of the graph.
+
+    >>> from datasets import Dataset
+    >>> import hf_prune
+    >>> ds = Dataset.from_dict({"label": [0, 0, 0, 0]})
+    >>> run = hf_prune.TrainingDynamics.from_logits([[[2.0, 0.0], [-3.0, 0.0], [1.0, 0.0], [4.0, 0.0]]], [0, 0, 0, 0])
+    >>> ds.prune("el2n", keep=2, cutoff=0.25, dynamics=run).selection.indices  # not row 1, whose margin is the lowest
+    array([0, 2])
+    """
+
+    name: ClassVar[str] = "without_suspects"
+    handed_over: ClassVar[frozenset[str]] = frozenset({"cutoff"})
+
+    within: Method
+    cutoff: Cutoff = "auto"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "within", as_method("within", self.within))
+        object.__setattr__(self, "cutoff", _checked(self.cutoff))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        if self.cutoff == "auto":
+            return super().needs | {"dynamics", "labels", "early_embeddings"}
+        return super().needs | ({"dynamics"} if self.cutoff else frozenset())
+
+    def select(self, signals: Signals, budget: int, seed: int) -> Choice:
+        if not self.cutoff:
+            return self.within.select(signals, budget, seed)
+        place = suspects(signals, self.cutoff)
+        rows = np.flatnonzero(place == 0)
+        spare = np.argsort(-place, kind="stable")[: len(signals) - len(rows)]
+        inside = self.within.select(signals.subset(rows), min(budget, len(rows)), seed)
+        evidence: Evidence = {"suspect": place > 0}
+        put(evidence, inside.evidence, rows, len(signals))
+        order = np.concatenate([rows[inside.rows], spare[: budget - len(inside.rows)]])
+        scores = self.scores(signals, seed)  # of the rows held back too
+        return Choice(order, scores, inside.nested, inside.at_least, evidence, inside.details)
+
+    def explain(self, row: Row) -> list[str]:
+        if not row.marked("suspect"):
+            return self.within.explain(row)
+        return ["kept although suspect" if row.is_kept else "left out as suspect or unlearnable (cutoff)"]
+
+    def reasons(self, kept: NDArray[np.bool_], evidence: Evidence) -> dict[str, NDArray[np.bool_]]:
+        suspect = evidence.get("suspect", np.zeros(len(kept), dtype=bool))
+        own = {"suspect or unlearnable": suspect & ~kept, "kept although suspect": suspect & kept}
+        return self.within.reasons(kept, evidence) | own
+
+    def summarise(self, details: Mapping[str, Any]) -> list[str]:
+        return [*cutoff_lines(details["cutoff"]), *self.within.summarise(details)] if self.cutoff else []
+
+    def check_details(self, details: Mapping[str, Any]) -> None:
+        super().check_details(details)
+        try:
+            self.summarise(details)
+        except KeyError as error:
+            raise ValueError(f"the details of the cutoff lack {error}") from error
+
+
+def with_cutoff(method: Method, cutoff: Cutoff | None, available: frozenset[str]) -> tuple[Method, list[str]]:
+    """The method with the rows held back that `cutoff=` of `prune` means, and notes for the record.
+
+    Args:
+        cutoff: None means "auto" for methods that ask for it (`cutoff_by_default`), where the signals for it are
+            there, and else 0.
+        available: names of the signals that were passed.
+    """
+    inside = any(isinstance(part, WithoutSuspects) for part in method.walk())
+    if cutoff is None:
+        if inside or not any(getattr(part, "cutoff_by_default", False) for part in method.walk()):
+            return method, []
+        if reason := _why_not(available):
+            return method, [f"cutoff 0: {reason}"]
+        return WithoutSuspects(method), []
+    if inside:
+        raise ArgumentError(f"`cutoff`: {method!r} has a cutoff of its own; leave one of the two out")
+    return (WithoutSuspects(method, cutoff) if _checked(cutoff) else method), []
+
+
+def _why_not(available: frozenset[str]) -> str | None:
+    """Why nothing is held back with these signals; None where "auto" has what it reads."""
+    if "scores" in available:
+        return "scores= were passed"
+    if "dynamics" not in available:
+        return "no dynamics were passed"
+    return None if "labels" in available else "there is no label column"
+
+
+def _checked(cutoff: Any) -> Cutoff:
+    if isinstance(cutoff, str) and cutoff != "auto":
+        hint = did_you_mean(cutoff, ["auto"])
+        raise ArgumentError(f'`cutoff`: wanted a fraction in [0, 1) or "auto", got {cutoff!r}.{hint}')
+    return "auto" if isinstance(cutoff, str) else real_number("cutoff", cutoff, at_least=0, below=1)
+
+
+def cutoff_lines(note: Mapping[str, Any]) -> list[str]:
+    """What a summary says of the details under "cutoff"."""
+    taken = f"{note['cut']:,} of {note['rows']:,} rows held back"
+    if note["cutoff"] != "auto":
+        return [f"cutoff {note['cutoff']}: {taken}, those with the lowest AUM"]
+    lines = [f"cutoff auto: suspect or unlearnable fraction {note['fraction']:.3f}, {taken}"]
+    classes = note["classes"]
+    losing = [row for row in zip(classes["name"], classes["rows"], classes["cut"], strict=True) if row[2]]
+    losing.sort(key=lambda row: -row[2])
+    lines += [f"  {name}: {cut:,} of {rows:,}" for name, rows, cut in losing[:NAMED]]
+    if len(losing) > NAMED:
+        lines.append(f"  and {len(losing) - NAMED} more classes")
+    return lines + [f"warning: {warning}" for warning in note["warnings"]]

@@ -1,0 +1,164 @@
+"""The fields of a Selection, and what follows from them alone."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.budget import plain_keep, resolve_keep
+from hf_prune.errors import ArgumentError
+from hf_prune.groups import Groups
+from hf_prune.selection.evidence import Evidence, put
+from hf_prune.selection.source import Source, Step
+
+
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """Which rows of a source are kept, by what, and why.
+
+    Attributes:
+        indices: (kept,) int64 positions in the source, sorted and unique.
+        n: rows in the source.
+        scores: (n,) float64, the method's own score of every row; NaN where it gave none.
+        steps: one entry for each `prune` that led here, at least one.
+        source: the data that `indices` are positions in.
+        rank: (kept,) int64, for each of `indices` its place in the picking order, 0 = first; None if the method has
+            no order in which a smaller budget is a prefix.
+        groups: the groups that quotas were given to, or None.
+        at_least: the smallest budget that `at` can go down to.
+        evidence: (n,) arrays by name, what the last step's method learnt of every row, kept or not; NaN, -1 or False
+            for rows that it didn't see. D2 reports "message", "density", "suppressed_by", "suppression" and "left",
+            a cutoff "suspect".
+        picked: after `at`, (n,) int64 place of each row in the picking order of the larger selection, whose evidence
+            `evidence` is, and -1 for rows that it didn't keep; else None.
+        pruned: digests by column of the pruned rows that were pushed with the record; see `Selection.verify`.
+    """
+
+    indices: NDArray[np.int64]
+    n: int
+    scores: NDArray[np.float64]
+    steps: tuple[Step, ...]
+    source: Source
+    rank: NDArray[np.int64] | None = None
+    groups: Groups | None = None
+    at_least: int = 1
+    evidence: Evidence = field(default_factory=dict)
+    picked: NDArray[np.int64] | None = None
+    pruned: dict[str, str] | None = None
+
+    @classmethod
+    def of_rows(
+        cls, rows: NDArray[np.int64], scores: NDArray[Any], steps: tuple[Step, ...], source: Source, **rest: Any
+    ) -> Self:
+        """From rows in picking order (first picked first), of which every prefix is the selection at that budget."""
+        by_row = np.argsort(rows, kind="stable")
+        scores = np.asarray(scores, dtype=np.float64)
+        return cls(rows[by_row], len(scores), scores, steps, source, by_row.astype(np.int64), **rest)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # immutable; `Dataset.filter` and others deep-copy the dataset that carries it
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What the last step's method reports of its run, as JSON values."""
+        return self.steps[-1].details
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """(n,) whether each row of the source is kept."""
+        kept = np.zeros(self.n, dtype=bool)
+        kept[self.indices] = True
+        return kept
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """(kept,) int64 the kept rows, first picked first."""
+        if self.rank is None:
+            raise ArgumentError("this method keeps no picking order; prune again at the smaller budget")
+        return self.indices[np.argsort(self.rank)]
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """(n,) int64 place of each row in the picking order of the run that the evidence is of; -1 if not picked."""
+        if self.picked is not None:
+            return self.picked
+        places = np.full(self.n, -1, dtype=np.int64)
+        if self.rank is not None:
+            places[self.indices] = self.rank
+        return places
+
+    @property
+    def dropped_before(self) -> NDArray[np.bool_]:
+        """(n,) whether an earlier step dropped the row: the last one has scores, and none for it."""
+        unscored = np.isnan(self.scores)
+        if len(self.steps) == 1 or unscored[self.indices].any():
+            return np.zeros(self.n, dtype=bool)
+        return unscored
+
+    def at(self, *, keep: float | int) -> Self:
+        """The selection at a smaller budget, without computing anything again.
+
+        Args:
+            keep: the size, a fraction of the rows that the last step saw, or a count, as `prune` takes it.
+
+        Raises:
+            ArgumentError: more rows than are kept, or fewer than min_per_class allows.
+        """
+        *earlier, last = self.steps
+        budget = resolve_keep(keep, last.n)
+        if not self.at_least <= budget <= len(self):
+            raise ArgumentError(
+                f"`keep`: {keep!r} means {budget} rows; this selection can be cut to {self.at_least} to {len(self)} "
+                "rows, for others prune again"
+            )
+        steps = (*earlier, replace(last, keep=plain_keep(keep), budget=budget))
+        rest = {"groups": self.groups, "at_least": self.at_least, "evidence": self.evidence, "picked": self.places}
+        return self.of_rows(self.order[:budget], self.scores, steps, self.source, **rest)
+
+    def after(self, first: "Selected") -> Self:
+        """This selection, made on the rows that `first` kept, as one of `first`'s source."""
+        scores = np.full(first.n, np.nan)
+        scores[first.indices] = self.scores
+        evidence: Evidence = {}
+        put(evidence, self.evidence, first.indices, first.n)
+        groups = self.groups
+        if groups is not None:
+            codes = np.full(first.n, -1, dtype=np.int64)
+            codes[first.indices] = groups.codes
+            groups = replace(groups, codes=codes)
+        return replace(
+            self,
+            indices=first.indices[self.indices],
+            n=first.n,
+            scores=scores,
+            steps=first.steps + self.steps,
+            source=first.source,
+            groups=groups,
+            evidence=evidence,
+        )
+
+    def history(self) -> list[str]:
+        """One line for each step, after what the source itself was derived by."""
+        before = self.source.origin.get("derived")
+        return [*([before] if before else []), *map(str, self.steps)]
+
+    def group_table(self) -> list[dict[str, Any]]:
+        """For each group its name, the rows that the last step saw, the kept ones, and their share (NaN without rows).
+
+        Where quotas were made from recalls, also the "recall" before pruning and what else was measured of each group.
+        """
+        if self.groups is None:
+            return []
+        kept = self.groups.take(self.indices).sizes
+        table: list[dict[str, Any]] = [
+            {"group": name, "size": int(size), "kept": int(count), "density": count / size if size else float("nan")}
+            for name, size, count in zip(self.groups.names, self.groups.sizes, kept, strict=True)
+        ]
+        for column, values in self.details.get("by_group", {}).items():
+            for row, value in zip(table, values, strict=True):
+                row[column] = value
+        return table
