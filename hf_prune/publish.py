@@ -1,7 +1,6 @@
 """Pruned datasets, selections and training dynamics on the Hugging Face Hub, as JSON and Parquet."""
 
 import inspect
-import logging
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,23 +20,8 @@ from hf_prune.hub.repository import Place, download, folder_of
 from hf_prune.selection.files import JSON, PARQUET
 from hf_prune.selection.published import PICTURE, Record
 from hf_prune.selection.selection import Selection, live_selection
-from hf_prune.selection.source import RECIPE
-
-logger = logging.getLogger(__name__)
 
 DYNAMICS = "dynamics.parquet"
-
-ADDED = "_added_by_hf_prune"
-"""The mark of what hf_prune has put into the classes of datasets."""
-
-
-def _own_push(cls: Any) -> Callable[..., Any]:
-    """datasets' method, also where ours stands in its place already, as when this module is loaded anew."""
-    found: Callable[..., Any] = cls.push_to_hub
-    return getattr(found, "__wrapped__", found) if hasattr(found, ADDED) else found
-
-
-_push_dataset, _push_dict = _own_push(Dataset), _own_push(DatasetDict)
 
 
 def push_to_hub(
@@ -82,7 +66,8 @@ def push_to_hub(
     if not isinstance(dataset, Dataset | DatasetDict):
         raise ArgumentTypeError(f"`dataset`: wanted a Dataset or DatasetDict, got {type(dataset).__name__}")
     place = Place(repo_id, token, revision, create_pr, private)
-    push = _push_dict if isinstance(dataset, DatasetDict) else _push_dataset
+    # Unwrapped, because importing hf_prune puts into its place a method that comes back here.
+    push = inspect.unwrap((DatasetDict if isinstance(dataset, DatasetDict) else Dataset).push_to_hub)
     _check_options(push, config_name, options)
     parts = dataset if isinstance(dataset, DatasetDict) else {split or str(dataset.split or "train"): dataset}
     records = [
@@ -157,23 +142,6 @@ def pull_dynamics(
     """See TrainingDynamics.from_hub."""
     (file,) = download(repo_id, [f"{folder_of(config, split)}/{DYNAMICS}"], revision, token)
     return TrainingDynamics.from_parquet(file)
-
-
-def push_as_usual(dataset: Dataset | DatasetDict, *args: Any, **options: Any) -> Any:
-    """What `push_to_hub` does once hf_prune is imported: datasets' own, and the record of what was pruned."""
-    parts = dataset if isinstance(dataset, DatasetDict) else {"": dataset}
-    push = _push_dict if isinstance(dataset, DatasetDict) else _push_dataset
-    if any(isinstance(part, Dataset) and live_selection(part) is not None for part in parts.values()):
-        given = inspect.signature(push).bind_partial(dataset, *args).arguments | options
-        del given["self"]
-        return push_to_hub(dataset, **given)
-    if any(RECIPE in (getattr(part.info, "description", None) or "") for part in parts.values()):
-        logger.warning(
-            "these rows were pruned and transformed since, so the record of how they were selected is not pushed; to "
-            "push it too: hf_prune.push_to_hub(dataset, repo_id, selection=sel) with the sel = coreset.selection of "
-            "before"
-        )
-    return push(dataset, *args, **options)
 
 
 def _check_options(push: Callable[..., Any], config_name: str, options: Mapping[str, Any]) -> None:
