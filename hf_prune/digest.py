@@ -43,6 +43,8 @@ def column_digest(dataset: "Dataset", column: str) -> str:
     known = _cache.setdefault(dataset, {})
     if column not in known:
         stored, rows = dataset.data.column(column), _rows_of(dataset)
+        if rows is not None and (pa.types.is_string_view(stored.type) or pa.types.is_binary_view(stored.type)):
+            stored = stored.cast(pa.large_binary())  # Arrow can't take rows of views
         holds_bytes = "binary" in str(dataset.features.arrow_schema.field(column).type)
         node: _Node | None = None
         start, size = 0, FILES_AT_A_TIME
