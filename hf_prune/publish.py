@@ -1,4 +1,4 @@
-"""Pruned datasets, selections and training dynamics on the Hugging Face Hub, as JSON and Parquet."""
+"""Pruned datasets on the Hugging Face Hub, each with the record of how it was selected."""
 
 import inspect
 import tempfile
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, DatasetDict
-from huggingface_hub import CommitInfo, CommitOperationAdd
+from huggingface_hub import CommitInfo
 
 from hf_prune.arguments import did_you_mean
 from hf_prune.digest import column_digests
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.hub.commit import commit
-from hf_prune.hub.data_files import Splits
-from hf_prune.hub.repository import Place, download, folder_of
-from hf_prune.selection.files import JSON, PARQUET
-from hf_prune.selection.published import PICTURE, Record
+from hf_prune.hub.repository import Repository, download, folder_of
+from hf_prune.selection import published
+from hf_prune.selection.published import SplitRecord, push_records
+from hf_prune.selection.published import push_selection as push_selection
 from hf_prune.selection.selection import Selection, live_selection
 
 DYNAMICS = "dynamics.parquet"
@@ -65,18 +65,18 @@ def push_to_hub(
     """
     if not isinstance(dataset, Dataset | DatasetDict):
         raise ArgumentTypeError(f"`dataset`: wanted a Dataset or DatasetDict, got {type(dataset).__name__}")
-    place = Place(repo_id, token, revision, create_pr, private)
+    repository = Repository(repo_id, token, revision, create_pr, private)
     # Unwrapped, because importing hf_prune puts into its place a method that comes back here.
     push = inspect.unwrap((DatasetDict if isinstance(dataset, DatasetDict) else Dataset).push_to_hub)
     _check_options(push, config_name, options)
     parts = dataset if isinstance(dataset, DatasetDict) else {split or str(dataset.split or "train"): dataset}
     records = [
-        Record(_of_pushed(chosen, parts[name]), config_name, name, explain, id_column)
+        SplitRecord(replace(chosen, pruned=column_digests(parts[name])), config_name, name, explain, id_column)
         for name, chosen in _selections(parts, selection).items()
     ]
     folder = options.get("data_dir") or ("data" if config_name == "default" else config_name)  # as datasets has it
     coming = {config_name: {name: [f"{folder}/{name}-*"] for name in parts}}
-    first = _commit(place, records, coming)
+    first = push_records(repository, records, coming)
     options |= {"config_name": config_name, "private": private, "token": token}
     options["revision"] = f"refs/pr/{first.pr_num}" if create_pr else revision
     if isinstance(dataset, Dataset):
@@ -91,49 +91,24 @@ def push_to_hub(
     return first if create_pr else second
 
 
-def push_selection(
-    selection: Selection,
-    repo_id: str,
-    *,
-    config: str = "default",
-    split: str | None = None,
-    explain: bool = False,
-    id_column: str | None = None,
-    **place: Any,
-) -> CommitInfo:
-    """See Selection.push_to_hub.
-
-    Args:
-        place: as in Place.
-    """
-    origin = selection.source.origin if selection.source else {}
-    record = Record(selection, config, split or origin.get("split") or "train", explain, id_column)
-    return _commit(Place(repo_id, **place), [record], {})
-
-
-def pull_selection(repo_id: str, config: str, split: str, revision: str | None, token: str | bool | None) -> Selection:
+def pull_selection(*where: Any) -> Selection:
     """See Selection.from_hub."""
-    folder = folder_of(config, split)
-    files = download(repo_id, [f"{folder}/{JSON}", f"{folder}/{PARQUET}"], revision, token)
-    try:
-        return Selection.load(files[0].parent)
-    except ArgumentError as error:
-        raise ArgumentError(f"`repo_id`: the record in {repo_id!r} can't be used; {error}") from error
+    return published.pull_selection(Selection.load, *where)
 
 
 def push_dynamics(
-    dynamics: TrainingDynamics, repo_id: str, *, config: str = "default", split: str = "train", **place: Any
+    dynamics: TrainingDynamics, repo_id: str, *, config: str = "default", split: str = "train", **repository: Any
 ) -> CommitInfo:
     """See TrainingDynamics.push_to_hub.
 
     Args:
-        place: as in Place.
+        repository: as in Repository.
     """
-    where, path = Place(repo_id, **place), f"{folder_of(config, split)}/{DYNAMICS}"
+    where, path = Repository(repo_id, **repository), f"{folder_of(config, split)}/{DYNAMICS}"
     with tempfile.TemporaryDirectory() as folder:
         dynamics.to_parquet(Path(folder) / DYNAMICS)
         message = f"Training dynamics of {config}/{split}: {dynamics.epochs} epochs of {len(dynamics)} rows"
-        return commit(where, [CommitOperationAdd(path, Path(folder) / DYNAMICS)], message)
+        return commit(where, {path: Path(folder) / DYNAMICS}, message)
 
 
 def pull_dynamics(
@@ -157,7 +132,7 @@ def _check_options(push: Callable[..., Any], config_name: str, options: Mapping[
 def _selections(
     parts: Mapping[str, Dataset], given: Selection | Mapping[str, Selection] | None
 ) -> Mapping[str, Selection]:
-    """By split; what a dataset carries where nothing was given."""
+    """The selection of each split; where none was given those that the datasets carry."""
     if isinstance(given, Selection):
         if len(parts) > 1:
             raise ArgumentError("`selection`: of a DatasetDict name the split, as in selection={'train': selection}")
@@ -177,23 +152,3 @@ def _selections(
                 f"`selection`: it kept {len(selection)} rows, the dataset has {len(parts[name])} in {name!r}"
             )
     return given
-
-
-def _of_pushed(selection: Selection, pruned: Dataset) -> Selection:
-    """With the digests of the rows that will lie beside the record."""
-    return replace(selection, pruned=column_digests(pruned))
-
-
-def _commit(place: Place, records: list[Record], coming: Mapping[str, Splits]) -> CommitInfo:
-    """The records and the card in one commit."""
-    with tempfile.TemporaryDirectory() as temporary:
-        files = [file for record in records for file in record.files(Path(temporary) / record.folder)]
-        paths = {file.path_in_repo for file in files}
-
-        def change(card: str) -> str:
-            for record in records:
-                card = record.added_to(card, place.repo, picture=f"{record.folder}/{PICTURE}" in paths)
-            return card
-
-        message = "; ".join(f"hf_prune: record of {record.config}/{record.split}" for record in records)
-        return commit(place, files, message, change=change, coming=coming)

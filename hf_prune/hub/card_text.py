@@ -24,13 +24,13 @@ def amended(card: str, text: str, config: str, split: str) -> str:
     else:
         title = "" if TITLE in card else f"\n\n{TITLE}"
         card = f"{card.rstrip()}{title}\n\n{block}\n"
-    found = parsed(card)
-    tags = found.data.get("tags") or []
+    whole = parsed(card)
+    tags = whole.data.get("tags") or []
     tags = [tags] if isinstance(tags, str) else tags
     if TAG in tags:
         return card
-    found.data["tags"] = [*tags, TAG]
-    return str(found)
+    whole.data["tags"] = [*tags, TAG]
+    return str(whole)
 
 
 def parsed(card: str) -> DatasetCard:
