@@ -61,12 +61,12 @@ def push_to_hub(
         The commit of the data; with create_pr that of the record, which has the pull request's address.
 
     Raises:
-        ArgumentError: no selection, one of other rows, or a place that can't hold a record.
+        ArgumentError: no selection, one of other rows, or a repository that can't hold a record.
     """
     if not isinstance(dataset, Dataset | DatasetDict):
         raise ArgumentTypeError(f"`dataset`: wanted a Dataset or DatasetDict, got {type(dataset).__name__}")
     repository = Repository(repo_id, token, revision, create_pr, private)
-    # Unwrapped, because importing hf_prune puts into its place a method that comes back here.
+    # Importing hf_prune wraps datasets' own method in one that comes back here.
     push = inspect.unwrap((DatasetDict if isinstance(dataset, DatasetDict) else Dataset).push_to_hub)
     _check_options(push, config_name, options)
     parts = dataset if isinstance(dataset, DatasetDict) else {split or str(dataset.split or "train"): dataset}

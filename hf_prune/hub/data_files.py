@@ -68,7 +68,7 @@ def _data(info: DatasetInfo) -> list[str]:
 
 
 def _read_now(api: HfApi, info: DatasetInfo, config: str | None) -> dict[str, set[str]]:
-    """What load_dataset reads, by split; empty where it reads nothing."""
+    """The files that load_dataset reads now for each split; empty where it reads nothing."""
     try:
         builder = load_dataset_builder(info.id, config, revision=info.sha, token=api.token)
     except (OSError, ValueError, RuntimeError):  # no data, or none that it can read: nothing that could be spoiled
@@ -80,7 +80,7 @@ def _read_now(api: HfApi, info: DatasetInfo, config: str | None) -> dict[str, se
 
 
 def _patterns(read: set[str], data: list[str]) -> list[str]:
-    """For folders that hold nothing else a pattern, as people keep adding files to these; else the files."""
+    """Patterns of the folders that hold nothing else, because people keep adding files to these, and other files."""
     shared = {folder for file in data if file not in read for folder in PurePosixPath(file).parents}
     patterns = set()
     for file in read:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from hf_prune.selection.selection import Selection
 
 LONGEST_TABLE = 50
-"""Groups that the card lists."""
+"""How many groups the card lists."""
 
 LONGEST_NAME = 100
-"""Characters that it shows of a group's name."""
+"""How many characters of a group's name it shows."""
 
 SECTION = """\
 ### `{split}` of `{config}`: {kept:,} of {n:,} rows ({share:.1%})

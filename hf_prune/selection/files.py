@@ -15,7 +15,7 @@ from hf_prune.files import put_back, whole_folder
 FORMAT = "hf_prune.selection/1"
 JSON, PARQUET = "selection.json", "selection.parquet"
 MOST_ROWS = 2**33
-"""Beyond it a row count is taken for made up."""
+"""A larger row count is taken for made up."""
 
 
 def write_record(path: str | os.PathLike[str], header: dict[str, Any], table: pa.Table) -> None:

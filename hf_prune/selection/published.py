@@ -70,11 +70,6 @@ class SplitRecord:
                 self.shown.plot().savefig(folder / PICTURE, dpi=120)
         return {f"{self.folder}/{file.name}": file for file in folder.iterdir()}
 
-    def added_to(self, card: str, repo_id: str, *, picture: bool) -> str:
-        """The card with this record's section."""
-        text = section(self.shown, repo_id, self.config, self.split, picture)
-        return amended(card, text, self.config, self.split)
-
 
 def push_records(
     repository: Repository, records: list[SplitRecord], coming: Mapping[str, Splits] | None = None
@@ -91,7 +86,9 @@ def push_records(
 
         def change(card: str) -> str:
             for record in records:
-                card = record.added_to(card, repository.full_id, picture=f"{record.folder}/{PICTURE}" in files)
+                picture = f"{record.folder}/{PICTURE}" in files
+                text = section(record.shown, repository.full_id, record.config, record.split, picture)
+                card = amended(card, text, record.config, record.split)
             return card
 
         message = "; ".join(f"hf_prune: record of {record.config}/{record.split}" for record in records)

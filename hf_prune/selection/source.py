@@ -48,14 +48,14 @@ class Source:
         self._digests = None if digests is None else dict(digests)
 
     def __getstate__(self) -> dict[str, Any]:
-        """With the dataset where its rows lie in files, else with digests of the rows instead of a copy of them."""
+        """Keeps the dataset where its rows lie in files, else digests of the rows instead of a copy of them."""
         in_files = self.dataset is not None and bool(self.dataset.cache_files)
         kept = {"dataset": self.dataset, "_digests": None} if in_files else {"dataset": None, "_digests": self.digests}
         return self.__dict__ | kept
 
     @property
     def digests(self) -> dict[str, str]:
-        """Digest by column of the source."""
+        """The digest of each column of the source."""
         if self._digests is None:
             assert self.dataset is not None, "a Source has its dataset or its digests"
             self._digests = column_digests(self.dataset)
@@ -128,7 +128,7 @@ class Source:
 
 
 def _on_the_hub(files: list[str]) -> dict[str, str]:
-    """Id and commit of the Hub's dataset, by which `load_dataset` names the files it keeps; empty for other data."""
+    """The id and commit of a dataset on the Hub, which `load_dataset` puts into file names; empty for other data."""
     sources = {match.groups() for file in files if (match := _CACHED.search(Path(file).as_posix()))}
     if len(sources) != 1:
         return {}

@@ -68,13 +68,13 @@ def test_changed_bytes_never_give_other_rows_without_a_word(record, name):
         changed[at] ^= 1 << rng.integers(8)
         (record / name).write_bytes(bytes(changed))
         try:
-            found = hf_prune.Selection.load(record)
+            loaded = hf_prune.Selection.load(record)
         except hf_prune.ArgumentError:
             continue
-        assert len(found) == len(sound)
-        assert (np.diff(found.indices) > 0).all()
-        found.summary()
-        found.explain(3)
+        assert len(loaded) == len(sound)
+        assert (np.diff(loaded.indices) > 0).all()
+        loaded.summary()
+        loaded.explain(3)
 
 
 @pytest.mark.parametrize(
