@@ -1,6 +1,5 @@
 """The dataset card's section on how the rows were selected. What comes from data is text there and nothing else."""
 
-import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -94,9 +93,7 @@ def _groups(table: list[dict[str, Any]]) -> str:
 def _references(selection: "Selection") -> list[str]:
     """What to cite for the methods and quotas of all steps, each once."""
     used = [registered(kind).get(name) for step in selection.steps for kind, name in _names(step.method)]
-    texts = [(inspect.getdoc(cls) or "") if cls else "" for cls in used]
-    matches = [re.search(r"Reference: (.+?)(?:\*Deviations\*|\n\n|\Z)", text, re.DOTALL) for text in texts]
-    return list(dict.fromkeys(" ".join(match[1].split()).replace("*", "") for match in matches if match))
+    return list(dict.fromkeys(filter(None, (getattr(cls, "reference", "") for cls in used))))
 
 
 def _names(config: Any) -> Iterator[tuple[str, str]]:
