@@ -1,14 +1,22 @@
 """What `import hf_prune` adds to the classes of datasets: `prune`, `Dataset.selection`, a record to `push_to_hub`."""
 
 import functools
+import inspect
+import logging
 import warnings
 from typing import Any
 
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
 from hf_prune.dataset import prune
-from hf_prune.publish import ADDED, push_as_usual
-from hf_prune.selection.selection import Selection, selection_of
+from hf_prune.publish import push_to_hub as push_with_record
+from hf_prune.selection.selection import Selection, live_selection, selection_of
+from hf_prune.selection.source import RECIPE
+
+logger = logging.getLogger(__name__)
+
+ADDED = "_added_by_hf_prune"
+"""The mark of what hf_prune has put into the classes of datasets."""
 
 
 def attach_methods() -> None:
@@ -39,7 +47,18 @@ def _with_record(push: Any) -> Any:
 
     @functools.wraps(push)
     def push_to_hub(self: Any, *args: Any, **options: Any) -> Any:
-        return push_as_usual(self, *args, **options)
+        parts = self.values() if isinstance(self, DatasetDict) else [self]
+        if any(isinstance(part, Dataset) and live_selection(part) is not None for part in parts):
+            given = inspect.signature(push).bind_partial(self, *args).arguments | options
+            del given["self"]
+            return push_with_record(self, **given)
+        if any(RECIPE in (getattr(part.info, "description", None) or "") for part in parts):
+            logger.warning(
+                "these rows were pruned and transformed since, so the record of how they were selected is not pushed; "
+                "to push it too: hf_prune.push_to_hub(dataset, repo_id, selection=sel) with the sel = "
+                "coreset.selection of before"
+            )
+        return push(self, *args, **options)
 
     setattr(push_to_hub, ADDED, True)
     return push_to_hub

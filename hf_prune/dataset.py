@@ -20,7 +20,8 @@ from hf_prune.methods.quotas import checked_quotas
 from hf_prune.methods.score import Score
 from hf_prune.methods.without_suspects import WithoutSuspects, with_cutoff
 from hf_prune.selection.selection import Selection, live_selection
-from hf_prune.selection.source import Source, Step
+from hf_prune.selection.source import Source
+from hf_prune.selection.step import Step
 from hf_prune.signals.inputs import Inputs
 
 D = TypeVar("D", Dataset, DatasetDict)

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 BYTES_AT_A_TIME = 2**24
-"""Of a column that are in memory together; the digest doesn't depend on it."""
+"""How much of a column is in memory at once; the digest doesn't depend on it."""
 
 FILES_AT_A_TIME = 50
-"""Rows of columns that hold bytes, images and sounds, which may be as large as they like."""
+"""How many rows are read at once of a column of bytes, images or sounds, which may be as large as they like."""
 
 BLOCK = 2**16
-"""Numbers that get the same width; part of the digest's definition."""
+"""How many numbers get one width; this is part of the digest's definition."""
 
 _cache: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
 
 
 def column_digest(dataset: "Dataset", column: str) -> str:
-    """Digest of the Arrow values of one column, in row order, streamed and remembered for this dataset object.
+    """The digest of one column's Arrow values in row order, streamed and remembered for this dataset object.
 
     It is independent of the column's name, of chunking, of integer and float width, of list and string layout and of
     the dataset's format; it sees a changed, dropped or swapped value. Of an image or sound stored as the path of a
@@ -43,6 +43,8 @@ def column_digest(dataset: "Dataset", column: str) -> str:
     known = _cache.setdefault(dataset, {})
     if column not in known:
         stored, rows = dataset.data.column(column), _rows_of(dataset)
+        if rows is not None and (pa.types.is_string_view(stored.type) or pa.types.is_binary_view(stored.type)):
+            stored = stored.cast(pa.large_binary())  # Arrow can't take rows of views
         holds_bytes = "binary" in str(dataset.features.arrow_schema.field(column).type)
         node: _Node | None = None
         start, size = 0, FILES_AT_A_TIME
@@ -65,21 +67,21 @@ def column_digest(dataset: "Dataset", column: str) -> str:
 
 
 def column_digests(dataset: "Dataset") -> dict[str, str]:
-    """Digest by column."""
+    """The digest of every column."""
     return {column: column_digest(dataset, column) for column in dataset.column_names}
 
 
 def _rows_of(dataset: "Dataset") -> Any:
-    """Positions in the stored table of a dataset that was selected from; None where the table is all of it.
+    """The rows' positions in the stored table where a dataset was selected from one; None where it is all of it.
 
-    Read directly, because a dataset gives such rows one by one, which takes a hundred times as long.
+    They are read directly, because a dataset gives such rows one by one, which takes a hundred times as long.
     """
     indices = dataset._indices
     return None if indices is None else indices.column(0)
 
 
 def array_digest(array: NDArray[Any]) -> str:
-    """Digest of a numeric array's dtype, shape and values, read a part at a time."""
+    """The digest of a numeric array's dtype, shape and values, which are read a part at a time."""
     digest = hashlib.blake2b(f"{array.dtype.str} {array.shape}".encode(), digest_size=16)
     step = max(1, BYTES_AT_A_TIME // max(1, array[:1].nbytes))
     for start in range(0, len(array), step):
@@ -88,7 +90,7 @@ def array_digest(array: NDArray[Any]) -> str:
 
 
 class _Node:
-    """What is hashed of arrays of one type: which are null here, the values in subclasses, where nulls count as 0."""
+    """The digest of arrays of one type: this class hashes which are null, subclasses the values, with 0 for nulls."""
 
     tag = "null"
 
@@ -117,7 +119,7 @@ class _Node:
 
 
 class _Numbers(_Node):
-    """Numbers in blocks, each in the narrowest width that holds it, so that the width of the storage is no matter."""
+    """Hashes numbers in blocks, each in the narrowest width that holds it, so that the stored width is no matter."""
 
     def __init__(self, tag: str, kind: pa.DataType | None, narrow: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
         super().__init__()
@@ -204,7 +206,7 @@ class _Structs(_Node):
 
 
 class _Texts(_Bytes):
-    """Decimals and the like: rare enough that their text will do."""
+    """Hashes decimals and the like as text, which is slow but they are rare."""
 
     def __init__(self, kind: pa.DataType) -> None:
         super().__init__()
@@ -244,7 +246,7 @@ def _whole_numbers() -> _Numbers:
 
 
 def _narrowest(values: NDArray[Any]) -> NDArray[Any]:
-    """Whole numbers in the fewest bytes that hold all; of a block of equal numbers only one."""
+    """The whole numbers in the fewest bytes that hold all; one of them where all are equal."""
     low, high = values.min(), values.max()
     if low == high:
         values = values[:1]
@@ -255,7 +257,7 @@ def _narrowest(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _single(values: NDArray[Any]) -> NDArray[Any]:
-    """Floats in 32 bits where these hold all of them."""
+    """The floats in 32 bits where these hold all of them exactly."""
     if values.dtype == np.float32:
         return values.astype("<f4", copy=False)
     with np.errstate(over="ignore"):
@@ -265,7 +267,7 @@ def _single(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _plain(array: Any) -> Any:
-    """One array of a type that is not an extension's or a dictionary's."""
+    """The values as one array of a type that is no extension's and no dictionary's."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if isinstance(array, pa.ExtensionArray):

@@ -1,7 +1,6 @@
-"""Pruned datasets, selections and training dynamics on the Hugging Face Hub, as JSON and Parquet."""
+"""Pruned datasets on the Hugging Face Hub, each with the record of how it was selected."""
 
 import inspect
-import logging
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -9,33 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, DatasetDict
-from huggingface_hub import CommitInfo, CommitOperationAdd
+from huggingface_hub import CommitInfo
 
 from hf_prune.arguments import did_you_mean
 from hf_prune.digest import column_digests
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.hub.commit import commit
-from hf_prune.hub.repository import Place, download, folder_of
-from hf_prune.selection.published import Record, commit_records
+from hf_prune.hub.repository import Repository, download, folder_of
+from hf_prune.selection.published import SplitRecord, push_records
 from hf_prune.selection.selection import Selection, live_selection
-from hf_prune.selection.source import RECIPE
-
-logger = logging.getLogger(__name__)
 
 DYNAMICS = "dynamics.parquet"
-
-ADDED = "_added_by_hf_prune"
-"""The mark of what hf_prune has put into the classes of datasets."""
-
-
-def _own_push(cls: Any) -> Callable[..., Any]:
-    """datasets' method, also where ours stands in its place already, as when this module is loaded anew."""
-    found: Callable[..., Any] = cls.push_to_hub
-    return getattr(found, "__wrapped__", found) if hasattr(found, ADDED) else found
-
-
-_push_dataset, _push_dict = _own_push(Dataset), _own_push(DatasetDict)
 
 
 def push_to_hub(
@@ -75,21 +59,22 @@ def push_to_hub(
         The commit of the data; with create_pr that of the record, which has the pull request's address.
 
     Raises:
-        ArgumentError: no selection, one of other rows, or a place that can't hold a record.
+        ArgumentError: no selection, one of other rows, or a repository that can't hold a record.
     """
     if not isinstance(dataset, Dataset | DatasetDict):
         raise ArgumentTypeError(f"`dataset`: wanted a Dataset or DatasetDict, got {type(dataset).__name__}")
-    place = Place(repo_id, token, revision, create_pr, private)
-    push = _push_dict if isinstance(dataset, DatasetDict) else _push_dataset
+    repository = Repository(repo_id, token, revision, create_pr, private)
+    # Importing hf_prune wraps datasets' own method in one that comes back here.
+    push = inspect.unwrap((DatasetDict if isinstance(dataset, DatasetDict) else Dataset).push_to_hub)
     _check_options(push, config_name, options)
     parts = dataset if isinstance(dataset, DatasetDict) else {split or str(dataset.split or "train"): dataset}
     records = [
-        Record(_of_pushed(chosen, parts[name]), config_name, name, explain, id_column)
+        SplitRecord(replace(chosen, pruned=column_digests(parts[name])), config_name, name, explain, id_column)
         for name, chosen in _selections(parts, selection).items()
     ]
     folder = options.get("data_dir") or ("data" if config_name == "default" else config_name)  # as datasets has it
     coming = {config_name: {name: [f"{folder}/{name}-*"] for name in parts}}
-    first = commit_records(place, records, coming)
+    first = push_records(repository, records, coming)
     options |= {"config_name": config_name, "private": private, "token": token}
     options["revision"] = f"refs/pr/{first.pr_num}" if create_pr else revision
     if isinstance(dataset, Dataset):
@@ -105,18 +90,18 @@ def push_to_hub(
 
 
 def push_dynamics(
-    dynamics: TrainingDynamics, repo_id: str, *, config: str = "default", split: str = "train", **place: Any
+    dynamics: TrainingDynamics, repo_id: str, *, config: str = "default", split: str = "train", **repository: Any
 ) -> CommitInfo:
     """See TrainingDynamics.push_to_hub.
 
     Args:
-        place: as in Place.
+        repository: as in Repository.
     """
-    where, path = Place(repo_id, **place), f"{folder_of(config, split)}/{DYNAMICS}"
+    where, path = Repository(repo_id, **repository), f"{folder_of(config, split)}/{DYNAMICS}"
     with tempfile.TemporaryDirectory() as folder:
         dynamics.to_parquet(Path(folder) / DYNAMICS)
         message = f"Training dynamics of {config}/{split}: {dynamics.epochs} epochs of {len(dynamics)} rows"
-        return commit(where, [CommitOperationAdd(path, Path(folder) / DYNAMICS)], message)
+        return commit(where, {path: Path(folder) / DYNAMICS}, message)
 
 
 def pull_dynamics(
@@ -125,23 +110,6 @@ def pull_dynamics(
     """See TrainingDynamics.from_hub."""
     (file,) = download(repo_id, [f"{folder_of(config, split)}/{DYNAMICS}"], revision, token)
     return TrainingDynamics.from_parquet(file)
-
-
-def push_as_usual(dataset: Dataset | DatasetDict, *args: Any, **options: Any) -> Any:
-    """What `push_to_hub` does once hf_prune is imported: datasets' own, and the record of what was pruned."""
-    parts = dataset if isinstance(dataset, DatasetDict) else {"": dataset}
-    push = _push_dict if isinstance(dataset, DatasetDict) else _push_dataset
-    if any(isinstance(part, Dataset) and live_selection(part) is not None for part in parts.values()):
-        given = inspect.signature(push).bind_partial(dataset, *args).arguments | options
-        del given["self"]
-        return push_to_hub(dataset, **given)
-    if any(RECIPE in (getattr(part.info, "description", None) or "") for part in parts.values()):
-        logger.warning(
-            "these rows were pruned and transformed since, so the record of how they were selected is not pushed; to "
-            "push it too: hf_prune.push_to_hub(dataset, repo_id, selection=sel) with the sel = coreset.selection of "
-            "before"
-        )
-    return push(dataset, *args, **options)
 
 
 def _check_options(push: Callable[..., Any], config_name: str, options: Mapping[str, Any]) -> None:
@@ -157,7 +125,7 @@ def _check_options(push: Callable[..., Any], config_name: str, options: Mapping[
 def _selections(
     parts: Mapping[str, Dataset], given: Selection | Mapping[str, Selection] | None
 ) -> Mapping[str, Selection]:
-    """By split; what a dataset carries where nothing was given."""
+    """The selection of each split; where none was given those that the datasets carry."""
     if isinstance(given, Selection):
         if len(parts) > 1:
             raise ArgumentError("`selection`: of a DatasetDict name the split, as in selection={'train': selection}")
@@ -177,8 +145,3 @@ def _selections(
                 f"`selection`: it kept {len(selection)} rows, the dataset has {len(parts[name])} in {name!r}"
             )
     return given
-
-
-def _of_pushed(selection: Selection, pruned: Dataset) -> Selection:
-    """With the digests of the rows that will lie beside the record."""
-    return replace(selection, pruned=column_digests(pruned))

@@ -155,7 +155,7 @@ class Handler(BaseHTTPRequestHandler):
         self.query = {name: values[0] for name, values in parse_qs(url.query).items()}
         method = "GET" if self.command == "HEAD" else self.command
         for verb, pattern, stage in self.ROUTES:
-            if verb == method and (found := re.fullmatch(pattern, url.path)):
+            if verb == method and (match := re.fullmatch(pattern, url.path)):
                 with self.hub.lock:
                     self.hub.requests.append((stage, f"{self.command} {url.path}"))
                     for fault in self.hub.faults:
@@ -165,7 +165,7 @@ class Handler(BaseHTTPRequestHandler):
                                 continue
                             fault.times -= 1
                             return fault.answer(self)
-                    return getattr(self, stage)(*(part and unquote(part) for part in found.groups()))
+                    return getattr(self, stage)(*(part and unquote(part) for part in match.groups()))
         return self.send({"error": f"no route {self.command} {url.path}"}, 404)
 
     do_GET = do_POST = do_PUT = do_HEAD = handle_any  # noqa: N815
@@ -235,8 +235,8 @@ class Handler(BaseHTTPRequestHandler):
     def info(self, name: str, revision: str | None) -> None:
         if commit := self.at(name, revision or "main"):
             siblings = [{"rfilename": path, "size": len(data)} for path, data in commit.files.items()]
-            found = {"id": name, "sha": commit.sha, "siblings": siblings, "private": self.hub.repos[name].private}
-            self.send(found | {"tags": [], "lastModified": DATE, "downloads": 0, "likes": 0})
+            answer = {"id": name, "sha": commit.sha, "siblings": siblings, "private": self.hub.repos[name].private}
+            self.send(answer | {"tags": [], "lastModified": DATE, "downloads": 0, "likes": 0})
 
     def unknown(self, name: str) -> None:
         """A name without an owner is one of the few old datasets that have none, whoever asks."""
@@ -313,38 +313,38 @@ class Handler(BaseHTTPRequestHandler):
                 if self.body[:1] == b"{"
                 else {"paths": parse_qs(self.body.decode()).get("paths", [])}
             )
-            found = self._entries(commit)
-            self.send([found[path] for path in data["paths"] if path in found])
+            entries = self._entries(commit)
+            self.send([entries[path] for path in data["paths"] if path in entries])
 
     def tree(self, name: str, revision: str, folder: str | None) -> None:
         if commit := self.at(name, revision):
             inside = f"{folder.rstrip('/')}/" if folder else ""
             recursive = self.query.get("recursive") in ("true", "True", "1")
-            found = [
+            listed = [
                 entry
                 for path, entry in self._entries(commit).items()
                 if path.startswith(inside) and (recursive or "/" not in path[len(inside) :])
             ]
-            if inside and not found:
+            if inside and not listed:
                 return self.refuse(404, "EntryNotFound")
-            return self.send(found)
+            return self.send(listed)
         return None
 
     def _entries(self, commit: Commit) -> dict[str, dict[str, Any]]:
         """Files and folders by path."""
-        found: dict[str, dict[str, Any]] = {}
+        entries: dict[str, dict[str, Any]] = {}
         for path, data in sorted(commit.files.items()):
             parts = path.split("/")
             for depth in range(1, len(parts)):
                 folder = "/".join(parts[:depth])
                 oid = hashlib.sha1(folder.encode()).hexdigest()
-                found.setdefault(folder, {"type": "directory", "path": folder, "oid": oid, "size": 0})
+                entries.setdefault(folder, {"type": "directory", "path": folder, "oid": oid, "size": 0})
             oid = hashlib.sha1(data).hexdigest()
-            entry = found[path] = {"type": "file", "path": path, "oid": oid, "size": len(data)}
+            entry = entries[path] = {"type": "file", "path": path, "oid": oid, "size": len(data)}
             if path.endswith(".parquet"):
                 entry["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 100}
             entry["lastCommit"] = {"id": commit.sha, "title": commit.title, "date": DATE}
-        return found
+        return entries
 
     def resolve(self, name: str, revision: str, path: str) -> None:
         if (commit := self.at(name, revision)) is None:
@@ -358,10 +358,10 @@ class Handler(BaseHTTPRequestHandler):
             "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
             "Accept-Ranges": "bytes",
         }
-        if found := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
-            first, last = int(found[1]), int(found[2] or len(data) - 1)
-            part = data[first : last + 1]
-            headers["Content-Range"] = f"bytes {first}-{first + len(part) - 1}/{len(data)}"
-            self.send(part, 206, headers)
+        if part := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+            first, last = int(part[1]), int(part[2] or len(data) - 1)
+            content = data[first : last + 1]
+            headers["Content-Range"] = f"bytes {first}-{first + len(content) - 1}/{len(data)}"
+            self.send(content, 206, headers)
         else:
             self.send(data, 200, headers)

@@ -155,7 +155,7 @@ def test_numpy_sizes_and_seeds_can_be_saved(tmp_path):
     assert Comparison.load(tmp_path / "comparison.json").keeps == (4, 0.25)
 
 
-@pytest.mark.parametrize("text", ['{"format": "hf_prune.selection/1"}', "{", '{"classes": []}', "[]", None])
+@pytest.mark.parametrize("text", ['{"format": "hf_prune.selection/2"}', "{", '{"classes": []}', "[]", None])
 def test_load_refuses_other_files(tmp_path, text):
     path = tmp_path / "other.json"
     if text is not None:

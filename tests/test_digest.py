@@ -62,6 +62,10 @@ def test_width_and_layout_do_not_matter():
     assert len({digest([[1, 2], [3, 4]], kind) for kind in lists}) == 1
     encoded = Dataset(pa.table({"c": pa.array(["a", "b", "a"]).dictionary_encode()}))
     assert column_digest(encoded, "c") == digest(["a", "b", "a"])
+    for views in (pa.array(["a", "b", "a"], pa.string_view()), pa.array([b"a", b"b", b"a"], pa.binary_view())):
+        whole = Dataset(pa.table({"c": views}))
+        assert column_digest(whole, "c") == digest(["a", "b", "a"])
+        assert column_digest(whole.select([1, 0]), "c") == digest(["b", "a"])
 
 
 def test_kinds_are_told_apart():

@@ -24,23 +24,23 @@ def amended(card: str, text: str, config: str, split: str) -> str:
     else:
         title = "" if TITLE in card else f"\n\n{TITLE}"
         card = f"{card.rstrip()}{title}\n\n{block}\n"
-    found = parsed(card)
-    tags = found.data.get("tags") or []
+    whole = parsed(card)
+    tags = whole.data.get("tags") or []
     tags = [tags] if isinstance(tags, str) else tags
     if TAG in tags:
         return card
-    found.data["tags"] = [*tags, TAG]
-    return str(found)
+    whole.data["tags"] = [*tags, TAG]
+    return str(whole)
 
 
 def parsed(card: str) -> DatasetCard:
-    """The card's data and text; where it has no data they are empty."""
+    """The card as its data and its text; a card without data gets empty ones."""
     if not card.startswith("---\n"):
         card = f"---\n\n---\n\n{card.lstrip()}"
     return DatasetCard(card, ignore_metadata_errors=True)
 
 
 def plain(value: Any) -> str:
-    """Any text as one line of Markdown that shows it as it is: no HTML, links, tables or code come of it."""
+    """A value as one line of Markdown that shows it as it is: no HTML, links, tables or code come of it."""
     line = " ".join(UNSEEN.sub("", str(value)).split())
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$:@])", r"\\\1", html.escape(line, quote=False))

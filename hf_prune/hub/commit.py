@@ -1,49 +1,52 @@
 """One commit of files and of what changes in the card with them, on top of whatever others commit meanwhile."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, hf_hub_download
+from huggingface_hub import CommitInfo, CommitOperationAdd
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
 from hf_prune.hub.data_files import Splits, with_data_files
-from hf_prune.hub.repository import CARD, Place
+from hf_prune.hub.repository import CARD, Repository
 
 ATTEMPTS = 3
-"""Times that it is tried while others commit too."""
+"""How often a commit is tried while others commit too."""
 
 OTHERS_COMMIT = {409, 412}
 """Answers to a commit while another is being made, and after one was made since the card was read."""
 
 
 def commit(
-    place: Place,
-    files: Sequence[CommitOperationAdd],
+    repository: Repository,
+    files: Mapping[str, Path],
     message: str,
     *,
     change: Callable[[str], str] = str,
     coming: Mapping[str, Splits] | None = None,
 ) -> CommitInfo:
-    """Commit `files` and the card.
+    """Commit files and the card.
 
     Args:
+        files: from paths in the repository to local ones.
         change: from the card as it is to the new one.
-        coming: as in `with_data_files`.
+        coming: the data of the next commit, as `with_data_files` takes them.
     """
+    api, repo_id, revision = repository.api, repository.full_id, repository.revision
+    operations = [CommitOperationAdd(path, file) for path, file in files.items()]
     for attempt in range(ATTEMPTS):
-        info = place.api.dataset_info(place.repo, revision=place.revision)
-        old = _card(place, info.sha)
-        new = change(with_data_files(old, place.api, info, coming or {}))
+        info = api.dataset_info(repo_id, revision=revision)
+        old = _card(repository, info.sha)
+        new = change(with_data_files(old, api, info, coming or {}))
         card = [CommitOperationAdd(CARD, new.encode())] if new != old else []
         try:
-            return place.api.create_commit(
-                place.repo,
-                [*files, *card],
+            return api.create_commit(
+                repo_id,
+                [*operations, *card],
                 commit_message=message,
                 repo_type="dataset",
-                revision=place.revision,
-                create_pr=place.create_pr,
+                revision=revision,
+                create_pr=repository.create_pr,
                 parent_commit=info.sha,
             )
         except HfHubHTTPError as error:
@@ -53,9 +56,9 @@ def commit(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _card(place: Place, revision: str | None) -> str:
+def _card(repository: Repository, revision: str | None) -> str:
     try:
-        file = hf_hub_download(place.repo, CARD, repo_type="dataset", revision=revision, token=place.token)
+        file = repository.api.hf_hub_download(repository.full_id, CARD, repo_type="dataset", revision=revision)
     except EntryNotFoundError:
         return ""
     return Path(file).read_text(encoding="utf-8")

@@ -13,16 +13,18 @@ from hf_prune.hub.card_text import parsed
 from hf_prune.hub.repository import CARD, FOLDER
 
 Splits = Mapping[str, list[str]]
-"""By split, paths of its files or patterns of them."""
+"""For each split the paths of its files, or patterns of them."""
 
 _SHARDS = re.compile(r"data/[^/]+-\d{5}-of-\d{5}[^/]*\.[^/]+")
 """Files that load_dataset takes for the data whatever lies beside them."""
 
 
 def with_data_files(card: str, api: HfApi, info: DatasetInfo, coming: Mapping[str, Splits]) -> str:
-    """The card, with the files that load_dataset reads now where it goes by names of files and folders.
+    """The card, with the files named that load_dataset reads now by their names alone.
 
-    There `hf_prune/default/train/selection.parquet` would be the split "train", and a `train.csv` no longer.
+    Else `hf_prune/default/train/selection.parquet` would be the split "train", and a `train.csv` no longer.
+
+    datasets' own MetadataConfigs would write the features of a config as Python objects, so the entries stay plain.
 
     Args:
         card: of the commit that `info` describes.
@@ -30,9 +32,9 @@ def with_data_files(card: str, api: HfApi, info: DatasetInfo, coming: Mapping[st
             of a config that it goes into, and files of other formats, which it can't keep beside. If nothing is left,
             `coming` is named, so that load_dataset finds no data, rather than the record, after a push that was cut.
     """
-    found = parsed(card)
-    by_names = not found.data.get("configs")
-    configs = [{"config_name": "default"}] if by_names else found.data["configs"]
+    whole = parsed(card)
+    by_names = not whole.data.get("configs")
+    configs = [{"config_name": "default"}] if by_names else whole.data["configs"]
     if not isinstance(configs, list) or not all(isinstance(config, dict) for config in configs):
         return card  # load_dataset refuses it too
     data, changed = _data(info), False
@@ -55,8 +57,8 @@ def with_data_files(card: str, api: HfApi, info: DatasetInfo, coming: Mapping[st
         changed = bool(configs)
     if not changed:
         return card
-    found.data["configs"] = configs
-    return str(found)
+    whole.data["configs"] = configs
+    return str(whole)
 
 
 def _data(info: DatasetInfo) -> list[str]:
@@ -66,26 +68,26 @@ def _data(info: DatasetInfo) -> list[str]:
 
 
 def _read_now(api: HfApi, info: DatasetInfo, config: str | None) -> dict[str, set[str]]:
-    """What load_dataset reads, by split; empty where it reads nothing."""
+    """The files that load_dataset reads now for each split; empty where it reads nothing."""
     try:
         builder = load_dataset_builder(info.id, config, revision=info.sha, token=api.token)
     except (OSError, ValueError, RuntimeError):  # no data, or none that it can read: nothing that could be spoiled
         return {}
     base, data = f"hf://datasets/{info.id}@{info.sha}/", set(_data(info))
     by_split = (builder.config.data_files or {}).items()
-    found = {str(split): data & {path.removeprefix(base) for path in paths} for split, paths in by_split}
-    return {split: files for split, files in found.items() if files}
+    read = {str(split): data & {path.removeprefix(base) for path in paths} for split, paths in by_split}
+    return {split: files for split, files in read.items() if files}
 
 
 def _patterns(read: set[str], data: list[str]) -> list[str]:
-    """For folders that hold nothing else a pattern, as people keep adding files to these; else the files."""
+    """Patterns of the folders that hold nothing else, because people keep adding files to these, and other files."""
     shared = {folder for file in data if file not in read for folder in PurePosixPath(file).parents}
-    found = set()
+    patterns = set()
     for file in read:
         folders = list(PurePosixPath(file).parents)[-2::-1]  # outermost first, without the repository itself
         own = next((folder for folder in folders if folder not in shared), None)
-        found.add(_literal(file) if own is None else f"{_literal(str(own))}/**")
-    return sorted(found)
+        patterns.add(_literal(file) if own is None else f"{_literal(str(own))}/**")
+    return sorted(patterns)
 
 
 def _literal(path: str) -> str:

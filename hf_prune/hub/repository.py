@@ -5,16 +5,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 
-FOLDER, CARD = "hf_prune", "README.md"
+CARD = "README.md"
+FOLDER = "hf_prune"
+"""The folder of a repository that holds all that hf_prune puts there."""
 
 
 def folder_of(config: str, split: str) -> str:
-    """Where the record of a split lies in a repository.
+    """The folder of a repository that holds what hf_prune has of a split.
 
     Raises:
         ArgumentError: a name that is no folder's.
@@ -29,11 +31,11 @@ def folder_of(config: str, split: str) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where something is pushed to; the arguments are those of Dataset.push_to_hub.
+class Repository:
+    """A dataset repository to push to; the arguments are those of Dataset.push_to_hub.
 
     Raises:
-        ArgumentError, ArgumentTypeError: a place that can't hold a record.
+        ArgumentError, ArgumentTypeError: something else than a repository with commits and a card.
     """
 
     repo_id: str
@@ -57,30 +59,29 @@ class Place:
         return HfApi(token=self.token, library_name="hf_prune")
 
     @cached_property
-    def repo(self) -> str:
-        """The repository's full name, of the user where no owner is given; it and its branch are made if need be."""
+    def full_id(self) -> str:
+        """The id with its owner, who is the user where none is given; the repository and its branch are made if need
+        be."""
         try:
-            repo = self.api.repo_info(self.repo_id, repo_type="dataset").id
+            full_id = self.api.repo_info(self.repo_id, repo_type="dataset").id
         except RepositoryNotFoundError:
             made = self.api.create_repo(self.repo_id, repo_type="dataset", private=self.private, exist_ok=True)
-            repo = made.repo_id
+            full_id = made.repo_id
         if self.revision is not None and not self.revision.startswith("refs/pr/"):
-            self.api.create_branch(repo, branch=self.revision, repo_type="dataset", exist_ok=True)
-        return repo
+            self.api.create_branch(full_id, branch=self.revision, repo_type="dataset", exist_ok=True)
+        return full_id
 
 
 def download(repo_id: str, paths: list[str], revision: str | None, token: str | bool | None) -> list[Path]:
-    """Files of one commit.
+    """Local copies of files of a repository, all of one commit.
 
     Raises:
-        ArgumentError: no such repository, revision or record.
+        ArgumentError: no such repository, revision or file.
     """
     api = HfApi(token=token, library_name="hf_prune")
     try:
         commit = api.repo_info(repo_id, revision=revision, repo_type="dataset").sha
-        return [
-            Path(hf_hub_download(repo_id, path, repo_type="dataset", revision=commit, token=token)) for path in paths
-        ]
+        return [Path(api.hf_hub_download(repo_id, path, repo_type="dataset", revision=commit)) for path in paths]
     except RepositoryNotFoundError as error:
         raise ArgumentError(
             f"`repo_id`: no dataset {repo_id!r} on the Hub, or it is private: log in, or pass token="

@@ -1,7 +1,7 @@
 """The dataset card's section on how the rows were selected. What comes from data is text there and nothing else."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hf_prune.config import registered
@@ -10,10 +10,32 @@ from hf_prune.hub.card_text import plain
 from hf_prune.selection.selected import Selected
 
 LONGEST_TABLE = 50
-"""Groups that the card lists."""
+"""How many groups the card lists."""
 
 LONGEST_NAME = 100
-"""Characters that it shows of a group's name."""
+"""How many characters of a group's name it shows."""
+
+SECTION = """\
+### `{split}` of `{config}`: {kept:,} of {n:,} rows ({share:.1%})
+
+{steps}
+
+{groups}
+
+The record has every row's score and digests of the source, which are compared before anything is selected:
+
+```python
+import hf_prune
+from datasets import load_dataset
+
+selection = hf_prune.Selection.from_hub({record})
+source = {source}
+coreset = selection.apply(source)
+print(selection.summary())
+```
+
+{references}
+"""
 
 
 def section(selection: Selected, repo_id: str, config: str, split: str, picture: bool) -> str:
@@ -22,24 +44,38 @@ def section(selection: Selected, repo_id: str, config: str, split: str, picture:
     Args:
         picture: whether selection.png lies beside the record.
     """
-    kept, n = len(selection), selection.n
-    lines = [f"### `{split}` of `{config}`: {kept:,} of {n:,} rows ({kept / n:.1%})", ""]
-    lines += [f"- {plain(step)}" for step in selection.history()]
-    if isinstance(warnings := selection.details.get("warnings"), list):
-        lines += [f"- Warning: {plain(warning)}" for warning in warnings]
-    lines += ["", *_groups(selection)]
+    warnings = selection.details.get("warnings")
+    steps = selection.history() + [f"Warning: {text}" for text in (warnings if isinstance(warnings, list) else [])]
+    groups = _groups(selection.group_table())
     if picture:
-        lines += [f"![what each group kept](hf_prune/{config}/{split}/selection.png)", ""]
-    lines += _repeat(selection, repo_id, config, split)
-    if references := list(dict.fromkeys(_references(selection))):
-        lines += ["Methods, for citation:", "", *(f"- {plain(reference)}" for reference in references), ""]
-    return "\n".join(lines)
+        groups += f"\n\n![what each group kept](hf_prune/{config}/{split}/selection.png)"
+    options = [("config", config, "default"), ("split", split, "train")]
+    record = [f'"{repo_id}"', *(f'{option}="{value}"' for option, value, usual in options if value != usual)]
+    source = selection.source.origin.get("repo")
+    known = isinstance(source, str) and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source)
+    references = _references(selection)
+    text = SECTION.format(
+        split=split,
+        config=config,
+        kept=len(selection),
+        n=selection.n,
+        share=len(selection) / selection.n,
+        steps=_items(steps),
+        groups=groups,
+        record=", ".join(record),
+        source=f'load_dataset("{source}", split="...")' if known else "...  # the dataset that was pruned",
+        references=f"Methods, for citation:\n\n{_items(references)}" if references else "",
+    )
+    return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def _groups(selection: Selected) -> list[str]:
-    table = selection.group_table()
+def _items(texts: Iterable[str]) -> str:
+    return "\n".join(f"- {plain(text)}" for text in texts)
+
+
+def _groups(table: list[dict[str, Any]]) -> str:
     if not table:
-        return []
+        return ""
     recalls = "recall" in table[0]
     lines = ["| group | rows | kept | share |" + (" recall before |" if recalls else "")]
     lines.append("| --- | --- | --- | --- |" + (" --- |" if recalls else ""))
@@ -49,37 +85,13 @@ def _groups(selection: Selected) -> list[str]:
         lines.append(line + (f" {row['recall']:.3f} |" if recalls else ""))
     if len(table) > LONGEST_TABLE:
         lines.append(f"\n{len(table) - LONGEST_TABLE:,} more groups are in the record.")
-    return [*lines, ""]
+    return "\n".join(lines)
 
 
-def _repeat(selection: Selected, repo_id: str, config: str, split: str) -> list[str]:
-    origin = selection.source.origin
-    options = [("config", config, "default"), ("split", split, "train")]
-    named = [f'"{repo_id}"', *(f'{option}="{value}"' for option, value, usual in options if value != usual)]
-    source = origin.get("repo")
-    known = isinstance(source, str) and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source)
-    return [
-        "The record has every row's score and digests of the source, which are compared before anything is selected:",
-        "",
-        "```python",
-        "import hf_prune",
-        "from datasets import load_dataset",
-        "",
-        f"selection = hf_prune.Selection.from_hub({', '.join(named)})",
-        f'source = load_dataset("{source}", split="...")' if known else "source = ...  # the dataset that was pruned",
-        "coreset = selection.apply(source)",
-        "print(selection.summary())",
-        "```",
-        "",
-    ]
-
-
-def _references(selection: Selected) -> Iterator[str]:
-    """What the methods, scores and quotas of all steps say is to be cited."""
-    for step in selection.steps:
-        for kind, name in _names(step.method):
-            if reference := getattr(registered(kind).get(name), "reference", ""):
-                yield reference
+def _references(selection: Selected) -> list[str]:
+    """What to cite for the methods and quotas of all steps, each once."""
+    used = [registered(kind).get(name) for step in selection.steps for kind, name in _names(step.method)]
+    return list(dict.fromkeys(filter(None, (getattr(cls, "reference", "") for cls in used))))
 
 
 def _names(config: Any) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 import json
 import os
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_prune.errors import ArgumentError
+from hf_prune.files import put_back, whole_folder
+from hf_prune.selection.record import FORMAT
 
-FORMAT = "hf_prune.selection/1"
 JSON, PARQUET = "selection.json", "selection.parquet"
 MOST_ROWS = 2**33
-"""Beyond it a row count is taken for made up."""
+"""A larger row count is taken for made up."""
 
 
 def write_record(path: str | os.PathLike[str], header: dict[str, Any], table: pa.Table) -> None:
@@ -23,18 +24,11 @@ def write_record(path: str | os.PathLike[str], header: dict[str, Any], table: pa
     Raises:
         ArgumentError: something is at `path` that is no record.
     """
-    target = Path(path)
-    if target.exists() and not _may_replace(target):
-        raise ArgumentError(f"`path`: {str(target)!r} exists and is no saved selection; name a new folder")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".hf_prune-") as folder:
-        complete, old = Path(folder) / "new", Path(folder) / "old"
-        complete.mkdir()
-        (complete / JSON).write_text(json.dumps({"format": FORMAT} | header, indent=2), encoding="utf-8")
-        write_rows(table, complete / PARQUET)
-        if target.exists():
-            target.rename(old)
-        complete.rename(target)
+    if os.path.lexists(path) and not _may_replace(Path(path)):
+        raise ArgumentError(f"`path`: {os.fspath(path)!r} exists and is no saved selection; name a new folder")
+    with whole_folder(path) as folder:
+        for name, write in WRITERS.items():
+            write(folder / name, header, table)
 
 
 def read_record(path: str | os.PathLike[str]) -> tuple[dict[str, Any], pa.Table]:
@@ -44,6 +38,7 @@ def read_record(path: str | os.PathLike[str]) -> tuple[dict[str, Any], pa.Table]
         ArgumentError: no record at `path`, one of another format, or a damaged one.
     """
     folder = Path(path)
+    put_back(folder)
     if not (folder / JSON).is_file():
         raise ArgumentError(f"`path`: no {JSON} in {str(folder)!r}; wanted a folder that Selection.save wrote")
     try:
@@ -63,7 +58,11 @@ def read_record(path: str | os.PathLike[str]) -> tuple[dict[str, Any], pa.Table]
     return header, table
 
 
-def write_rows(table: pa.Table, path: Path) -> None:
+def _write_header(path: Path, header: dict[str, Any], table: pa.Table) -> None:
+    path.write_text(json.dumps(header, indent=2), encoding="utf-8")
+
+
+def _write_rows(path: Path, header: dict[str, Any], table: pa.Table) -> None:
     """Parquet in the encoding that is smallest: for few values, for rows that are counted, for numbers of any kind."""
     few = [field.name for field in table.schema if pa.types.is_dictionary(field.type) or field.name == "group"]
     encoding = {}
@@ -76,8 +75,12 @@ def write_rows(table: pa.Table, path: Path) -> None:
     )
 
 
+WRITERS: dict[str, Callable[[Path, dict[str, Any], pa.Table], None]] = {JSON: _write_header, PARQUET: _write_rows}
+"""The files of a record, each with what writes it from the header and the table."""
+
+
 def _may_replace(folder: Path) -> bool:
-    """An empty folder, or one with a record and nothing else."""
+    """Whether a folder is empty, or has a record and nothing else."""
     if not folder.is_dir():
         return False
     names = {entry.name for entry in folder.iterdir()}
@@ -87,4 +90,4 @@ def _may_replace(folder: Path) -> bool:
         header = json.loads((folder / JSON).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(header, dict) and header.get("format") == FORMAT and names <= {JSON, PARQUET}
+    return isinstance(header, dict) and header.get("format") == FORMAT and names <= set(WRITERS)

@@ -3,25 +3,30 @@
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import pyarrow as pa
-from huggingface_hub.dataclasses import strict
+from huggingface_hub.dataclasses import type_validator
 
 from hf_prune.errors import ArgumentError
 from hf_prune.groups import Groups
 from hf_prune.selection.evidence import from_columns, to_columns
 from hf_prune.selection.explain import method_of
 from hf_prune.selection.selected import Selected
-from hf_prune.selection.source import Source, Step, ids_of
+from hf_prune.selection.source import Source, ids_of
+from hf_prune.selection.step import Step
+
+T = TypeVar("T")
+
+FORMAT = "hf_prune.selection/2"
 
 
-@strict
-@dataclass
+@dataclass(frozen=True)
 class Header:
     """What stands in selection.json; a value of another type is refused when it is read."""
 
+    format: str
     hf_prune: str
     rows: int
     kept: int
@@ -49,6 +54,7 @@ def to_record(
     groups, source, n, method = selection.groups, selection.source, selection.n, method_of(selection)
     ids = source.ids if id_column is None else _ids(source, id_column)
     header = Header(
+        format=FORMAT,
         hf_prune=importlib.metadata.version("hf_prune"),
         rows=n,
         kept=len(selection),
@@ -109,7 +115,7 @@ def from_record(values: Mapping[str, Any], table: pa.Table) -> dict[str, Any]:
     Raises:
         ValueError, KeyError, TypeError: the record is damaged or contradicts itself.
     """
-    header, n = Header(**{name: value for name, value in values.items() if name != "format"}), table.num_rows
+    header, n = _typed(Header, values), table.num_rows
     kept = _column(table, "kept", pa.types.is_boolean)
     indices = np.flatnonzero(kept).astype(np.int64)
     _require(n == header.rows, f"{n} rows in the table, {header.rows} in the header")
@@ -121,7 +127,7 @@ def from_record(values: Mapping[str, Any], table: pa.Table) -> dict[str, Any]:
     if "picked" in table.column_names:
         picked = _column(table, "picked", pa.types.is_integer).astype(np.int64)
         _require(n == 0 or -1 <= picked.min() <= picked.max() < n, "places in the picking order that can't be")
-    steps = tuple(Step(**step) for step in header.steps)
+    steps = tuple(_typed(Step, step) for step in header.steps)
     _require(bool(steps), "no step")
     for step in steps:
         str(step)  # a method that can be described
@@ -181,6 +187,14 @@ def _column(table: pa.Table, name: str, is_kind: Any) -> Any:
     column = table.column(name)
     _require(is_kind(column.type) and not column.null_count, f"{name!r} holds {column.type} or nulls")
     return np.asarray(column)
+
+
+def _typed(cls: type[T], values: Mapping[str, Any]) -> T:
+    """The dataclass with these values, each of which must be of its type."""
+    instance = cls(**values)
+    for name, kind in get_type_hints(cls).items():
+        type_validator(name, getattr(instance, name), kind)
+    return instance
 
 
 def _require(holds: bool, otherwise: str) -> None:

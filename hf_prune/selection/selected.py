@@ -10,7 +10,8 @@ from hf_prune.budget import plain_keep, resolve_keep
 from hf_prune.errors import ArgumentError
 from hf_prune.groups import Groups
 from hf_prune.selection.evidence import Evidence, put
-from hf_prune.selection.source import Source, Step
+from hf_prune.selection.source import Source
+from hf_prune.selection.step import Step
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from datasets import Dataset
-from huggingface_hub.errors import StrictDataclassFieldValidationError
 
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.selection.explain import explain
 from hf_prune.selection.files import read_record, write_record
+from hf_prune.selection.published import pull_selection, push_selection
 from hf_prune.selection.record import from_record, to_record
 from hf_prune.selection.selected import Selected
 from hf_prune.selection.source import RECIPE, Source
@@ -133,7 +133,7 @@ class Selection(Selected):
         header, table = read_record(path)
         try:
             return cls(**from_record(header, table))
-        except (ValueError, KeyError, TypeError, StrictDataclassFieldValidationError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ArgumentError(f"`path`: the selection in {os.fspath(path)!r} is damaged: {error}") from error
 
     def push_to_hub(self, repo_id: str, **options: Any) -> "CommitInfo":
@@ -144,9 +144,7 @@ class Selection(Selected):
             options: `config`, by default "default"; `split`, that of the source; `token`, `revision`, `create_pr` and
                 `private` as in Dataset.push_to_hub; `explain` and `id_column` as in hf_prune.push_to_hub.
         """
-        from hf_prune.selection.published import push_record
-
-        return push_record(self, repo_id, **options)
+        return push_selection(self, repo_id, **options)
 
     @classmethod
     def from_hub(
@@ -163,13 +161,7 @@ class Selection(Selected):
         Raises:
             ArgumentError: no such repository or record, or it is damaged.
         """
-        from hf_prune.selection.published import pull_record
-
-        folder = pull_record(repo_id, config, split, revision, token)
-        try:
-            return cls.load(folder)
-        except ArgumentError as error:
-            raise ArgumentError(f"`repo_id`: the record in {repo_id!r} can't be used; {error}") from error
+        return pull_selection(cls.load, repo_id, config, split, revision, token)
 
 
 def live_selection(dataset: Dataset) -> Selection | None:

@@ -1,19 +1,17 @@
-"""Where a selection comes from: the data it indexes and the calls of `prune` that led to it."""
+"""The data that a selection indexes, and how they are recognised."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from huggingface_hub.dataclasses import strict
 
-from hf_prune.config import describe
 from hf_prune.digest import column_digest, column_digests
 from hf_prune.errors import AlignmentError, ArgumentError
 from hf_prune.labels import check_column, stored_column
+from hf_prune.selection.step import Step as Step
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -50,14 +48,14 @@ class Source:
         self._digests = None if digests is None else dict(digests)
 
     def __getstate__(self) -> dict[str, Any]:
-        """With the dataset where its rows lie in files, else with digests of the rows instead of a copy of them."""
+        """Keeps the dataset where its rows lie in files, else digests of the rows instead of a copy of them."""
         in_files = self.dataset is not None and bool(self.dataset.cache_files)
         kept = {"dataset": self.dataset, "_digests": None} if in_files else {"dataset": None, "_digests": self.digests}
         return self.__dict__ | kept
 
     @property
     def digests(self) -> dict[str, str]:
-        """Digest by column of the source."""
+        """The digest of each column of the source."""
         if self._digests is None:
             assert self.dataset is not None, "a Source has its dataset or its digests"
             self._digests = column_digests(self.dataset)
@@ -67,14 +65,14 @@ class Source:
     def of(cls, dataset: "Dataset") -> Self:
         """The source that `dataset` is; `origin["derived"]` is its recipe if it was pruned and then transformed."""
         info = dataset.info
-        _, found, recipe = (info.description or "").rpartition(RECIPE)
+        _, derived, recipe = (info.description or "").rpartition(RECIPE)
         known = {
             **_on_the_hub([entry["filename"] for entry in dataset.cache_files]),
             "dataset": info.dataset_name,
             "config": info.config_name,
             "split": None if dataset.split is None else str(dataset.split),
             "fingerprint": dataset._fingerprint,
-            "derived": recipe.strip() if found else None,
+            "derived": recipe.strip() if derived else None,
         }
         return cls(len(dataset), {name: value for name, value in known.items() if value is not None}, dataset)
 
@@ -107,10 +105,10 @@ class Source:
     def _check_ids(self, dataset: "Dataset", column: str) -> None:
         if self.ids is None:
             raise ArgumentError("`id_column`: this selection's record holds no ids; leave it out")
-        recorded, found = self.ids[1].to_pylist(), ids_of(dataset, column).to_pylist()
-        if recorded == found:
+        recorded, given = self.ids[1].to_pylist(), ids_of(dataset, column).to_pylist()
+        if recorded == given:
             return
-        missing, more = set(recorded).difference(found), set(found).difference(recorded)
+        missing, more = set(recorded).difference(given), set(given).difference(recorded)
         if missing or more:
             some = [
                 f"{len(ids)} {what} ({sorted(map(str, ids))[0]}, ...)"
@@ -118,9 +116,9 @@ class Source:
                 if ids
             ]
             raise AlignmentError(f"`id_column`: of the ids in {column!r} {' and '.join(some)}; load the source")
-        row = next(row for row, (one, other) in enumerate(zip(recorded, found, strict=True)) if one != other)
+        row = next(row for row, (one, other) in enumerate(zip(recorded, given, strict=True)) if one != other)
         raise AlignmentError(
-            f"`id_column`: the same ids in another order, first at row {row}: {found[row]!r} here, {recorded[row]!r} "
+            f"`id_column`: the same ids in another order, first at row {row}: {given[row]!r} here, {recorded[row]!r} "
             "on record; bring the rows into the recorded order first"
         )
 
@@ -130,11 +128,11 @@ class Source:
 
 
 def _on_the_hub(files: list[str]) -> dict[str, str]:
-    """Id and commit of the Hub's dataset, by which `load_dataset` names the files it keeps; empty for other data."""
-    found = {match.groups() for file in files if (match := _CACHED.search(Path(file).as_posix()))}
-    if len(found) != 1:
+    """The id and commit of a dataset on the Hub, which `load_dataset` puts into file names; empty for other data."""
+    sources = {match.groups() for file in files if (match := _CACHED.search(Path(file).as_posix()))}
+    if len(sources) != 1:
         return {}
-    namespace, name, revision = found.pop()
+    namespace, name, revision = sources.pop()
     return {"repo": f"{namespace}/{name}", "revision": revision}
 
 
@@ -142,6 +140,8 @@ def ids_of(dataset: "Dataset", column: str) -> pa.Array:
     """(n,) values of a column that names rows: ints or strings, each another, none null."""
     check_column(dataset, "id_column", column)
     ids = stored_column(dataset, column)
+    if pa.types.is_string_view(ids.type):  # which Arrow can't count
+        ids = ids.cast(pa.large_string())
     if not (pa.types.is_integer(ids.type) or pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type)):
         raise ArgumentError(f"`id_column`: wanted ints or strings, {column!r} holds {ids.type}")
     distinct = pc.count_distinct(ids, mode="all").as_py()
@@ -150,32 +150,3 @@ def ids_of(dataset: "Dataset", column: str) -> pa.Array:
             f"`id_column`: {column!r} has {ids.null_count} nulls and {len(ids) - distinct} repeated ids"
         )
     return ids
-
-
-@strict
-@dataclass(frozen=True)
-class Step:
-    """One call of `prune`.
-
-    Attributes:
-        method: the method and all its options, as `to_config` writes them.
-        keep: as the user gave it.
-        seed: the seed.
-        n: rows that the step saw.
-        budget: rows that it kept.
-        signals: what was read, by signal.
-        details: what the method reports of its run, as JSON values.
-        versions: of hf_prune and the libraries that decide the result.
-    """
-
-    method: dict[str, Any]
-    keep: float | int
-    seed: int
-    n: int
-    budget: int
-    signals: dict[str, Any] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"{describe(self.method)} kept {self.budget} of {self.n} rows, seed {self.seed}"

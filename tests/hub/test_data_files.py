@@ -10,7 +10,6 @@ from huggingface_hub import DatasetCard, HfApi
 
 import hf_prune
 from hf_prune.hub.data_files import _patterns
-from tests.hub.test_hub import _no_waiting  # noqa: F401
 from tests.hub_server import WRITER, dropped
 
 ID = "me/mine"

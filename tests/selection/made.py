@@ -5,7 +5,8 @@ from datasets import Dataset
 
 import hf_prune
 from hf_prune.selection.selection import Selection
-from hf_prune.selection.source import Source, Step
+from hf_prune.selection.source import Source
+from hf_prune.selection.step import Step
 
 
 def selection_of_rows(rows, scores, *, method=None, details=None, **rest):

@@ -48,6 +48,13 @@ def test_references_of_every_method_in_every_step():
     assert text.count("2404\\.05579") == 1
 
 
+def test_references_are_text(monkeypatch):
+    monkeypatch.setattr(hf_prune.Random, "reference", "Somebody, *A Paper* (2026)", raising=False)
+    selection = Dataset.from_dict({"x": range(9)}).prune("random", keep=6).prune("random", keep=3).selection
+    text = section(selection, "me/x", "default", "train", picture=False)
+    assert text.endswith("Methods, for citation:\n\n- Somebody, \\*A Paper\\* \\(2026\\)\n")
+
+
 def test_many_groups_are_cut_off():
     ds = Dataset.from_dict({"label": list(range(60)) * 2})
     text = section(ds.prune("random", keep=60, quotas="equal").selection, "me/x", "default", "train", picture=False)

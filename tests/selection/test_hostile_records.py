@@ -9,7 +9,7 @@ import pytest
 from datasets import Dataset
 
 import hf_prune
-from hf_prune.selection.files import MOST_ROWS, write_rows
+from hf_prune.selection.files import MOST_ROWS, write_record
 from hf_prune.selection.record import to_record
 
 N = 60
@@ -68,13 +68,13 @@ def test_changed_bytes_never_give_other_rows_without_a_word(record, name):
         changed[at] ^= 1 << rng.integers(8)
         (record / name).write_bytes(bytes(changed))
         try:
-            found = hf_prune.Selection.load(record)
+            loaded = hf_prune.Selection.load(record)
         except hf_prune.ArgumentError:
             continue
-        assert len(found) == len(sound)
-        assert (np.diff(found.indices) > 0).all()
-        found.summary()
-        found.explain(3)
+        assert len(loaded) == len(sound)
+        assert (np.diff(loaded.indices) > 0).all()
+        loaded.summary()
+        loaded.explain(3)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_changed_bytes_never_give_other_rows_without_a_word(record, name):
         "3",
         '"text"',
         "{}",
-        '{"format": "hf_prune.selection/1"}',
+        '{"format": "hf_prune.selection/2"}',
         '{"format": "pickle"}',
         "[" * 100_000,
         '{"a":' * 100_000,
@@ -210,7 +210,8 @@ def test_bytes_a_row(tmp_path, explain, most):
         "d2", keep=0.3, quotas="equal", scores=rng.gamma(2.0, size=n), embeddings=points
     )
     header, table = to_record(pruned.selection, compact=True, explain=explain)
-    write_rows(table, tmp_path / "rows.parquet")
-    size = (tmp_path / "rows.parquet").stat().st_size + len(json.dumps(header)) / 25  # the header once in a million
+    write_record(tmp_path / "record", header, table)
+    size = (tmp_path / "record" / "selection.parquet").stat().st_size
+    size += len(json.dumps(header)) / 25  # the header once in a million
     assert size / n < most
     assert size / n > 0.5 * most

@@ -308,7 +308,7 @@ def test_at_keeps_what_a_class_must_keep():
 def test_other_formats_are_refused(coreset, tmp_path, header):
     coreset.selection.save(tmp_path / "s")
     damage(tmp_path / "s", lambda _: header)
-    with pytest.raises(ValueError, match=r"selection.json' is not of the format 'hf_prune.selection/1'"):
+    with pytest.raises(ValueError, match=r"selection.json' is not of the format 'hf_prune.selection/2'"):
         Selection.load(tmp_path / "s")
 
 
