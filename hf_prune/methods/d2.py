@@ -166,6 +166,8 @@ class D2(Method):
         return graph.distances**2 if self.squared else graph.distances
 
     def explain(self, row: Row) -> list[str]:
+        if "density" not in row.selection.evidence:  # a pool of one row, or a record without
+            return row.by_score()
         density, message, taken, left = map(row.shown, ("density", "message", "suppression", "left"))
         score = f"score {row.score:.4g}"
         if density is None:

@@ -4,7 +4,7 @@ The type says what a column holds: floats are amounts (NaN for rows that the met
 whole numbers are positions of other rows (-1 for none).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ ROUNDED = "rounded."
 
 Evidence = dict[str, NDArray[Any]]
 _BLANK = {"f": np.nan, "i": -1, "b": False}
+_KINDS = {"f": "amount", "i": "position", "b": "mark"}
+_IS_KIND = {"amount": pa.types.is_floating, "position": pa.types.is_signed_integer, "mark": pa.types.is_boolean}
 
 
 def put(whole: Evidence, part: Mapping[str, NDArray[Any]], rows: NDArray[np.int64], n: int) -> None:
@@ -35,16 +37,14 @@ def put(whole: Evidence, part: Mapping[str, NDArray[Any]], rows: NDArray[np.int6
         whole[name][rows] = values
 
 
-def to_columns(evidence: Mapping[str, NDArray[Any]], *, compact: bool, derivable: Collection[str] = ()) -> Evidence:
+def to_columns(evidence: Mapping[str, NDArray[Any]], *, compact: bool) -> Evidence:
     """The columns of a record: amounts in float32 where they fit, positions in int32 where they fit.
 
     Args:
-        compact: amounts with three digits, and none that is derivable.
+        compact: amounts with three digits.
     """
     columns = {}
     for name, values in evidence.items():
-        if compact and name in derivable:
-            continue
         if compact and values.dtype.kind == "f":
             columns[ROUNDED + name] = rounded(values)
             continue
@@ -57,31 +57,35 @@ def to_columns(evidence: Mapping[str, NDArray[Any]], *, compact: bool, derivable
     return columns
 
 
-def from_columns(table: pa.Table) -> Evidence:
+def from_columns(table: pa.Table, kinds: Mapping[str, str]) -> Evidence:
     """What `to_columns` wrote, in 64 bits but for rounded amounts.
 
+    Args:
+        kinds: by name what a column holds, as `kinds_of` said when it was written.
+
     Raises:
-        ValueError: a column of another type, with nulls, or with positions out of range.
+        KeyError: a column is missing. ValueError: it is of another type, has nulls, or names rows that are not there.
     """
     evidence: Evidence = {}
-    for column in table.column_names:
-        if not column.startswith((PREFIX, ROUNDED)):
-            continue
-        name, kind = column.partition(".")[2], table.schema.field(column).type
-        if table.column(column).null_count:
-            raise ValueError(f"nulls in {column!r}")
-        values = np.asarray(table.column(column))
-        if pa.types.is_boolean(kind):
-            evidence[name] = values
-        elif pa.types.is_floating(kind):
-            evidence[name] = values.astype(np.float32 if column.startswith(ROUNDED) else np.float64)
-        elif pa.types.is_signed_integer(kind):
-            evidence[name] = values.astype(np.int64)
+    for name, kind in kinds.items():
+        short = ROUNDED + name in table.column_names
+        column = table.column((ROUNDED if short else PREFIX) + name)
+        if column.null_count or not _IS_KIND[kind](column.type):
+            raise ValueError(f"{name!r} holds {column.type} or nulls, wanted {kind}s")
+        values = np.asarray(column)
+        if kind == "amount":
+            values = values.astype(np.float32 if short else np.float64)
+        elif kind == "position":
+            values = values.astype(np.int64)
             if len(values) and not -1 <= values.min() <= values.max() < table.num_rows:
-                raise ValueError(f"{column!r} names rows that are not there")
-        else:
-            raise ValueError(f"{column!r} is of the type {kind}")
+                raise ValueError(f"{name!r} names rows that are not there")
+        evidence[name] = values
     return evidence
+
+
+def kinds_of(evidence: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    """What each column holds: "amount", "position" or "mark"."""
+    return {name: _KINDS[values.dtype.kind] for name, values in evidence.items()}
 
 
 def rounded(values: NDArray[Any]) -> NDArray[np.float32]:

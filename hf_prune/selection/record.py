@@ -11,7 +11,7 @@ from huggingface_hub.dataclasses import type_validator
 
 from hf_prune.errors import ArgumentError
 from hf_prune.groups import Groups
-from hf_prune.selection.evidence import from_columns, to_columns
+from hf_prune.selection.evidence import from_columns, kinds_of, to_columns
 from hf_prune.selection.explain import method_of
 from hf_prune.selection.selected import Selected
 from hf_prune.selection.source import Source, ids_of
@@ -34,6 +34,7 @@ class Header:
     steps: list[dict[str, Any]]
     origin: dict[str, Any]
     digests: dict[str, str]
+    evidence: dict[str, str]
     group_values: list[Any] | None = None
     group_names: list[str] | None = None
     id_column: str | None = None
@@ -53,6 +54,10 @@ def to_record(
     """
     groups, source, n, method = selection.groups, selection.source, selection.n, method_of(selection)
     ids = source.ids if id_column is None else _ids(source, id_column)
+    evidence = selection.evidence if explain else {}
+    if compact and method is not None:
+        derivable = {name for part in method.walk() for name in getattr(part, "derivable", ())}
+        evidence = {name: values for name, values in evidence.items() if name not in derivable}
     header = Header(
         format=FORMAT,
         hf_prune=importlib.metadata.version("hf_prune"),
@@ -62,6 +67,7 @@ def to_record(
         steps=[asdict(step) for step in selection.steps],
         origin=source.origin,
         digests=source.digests,
+        evidence=kinds_of(evidence),
         group_values=None if groups is None else list(groups.values),
         group_names=None if groups is None else list(groups.names),
         id_column=None if ids is None else ids[0],
@@ -78,13 +84,9 @@ def to_record(
     if groups is not None:
         columns["group"] = groups.codes.astype(small)
     columns["reason"] = reasons(selection)
-    if explain:
-        parts = () if method is None else method.walk()
-        derivable = {name for part in parts for name in getattr(part, "derivable", ())}
-        columns |= to_columns(selection.evidence, compact=compact, derivable=derivable)
-        if selection.picked is not None and not compact:
-            columns["picked"] = selection.picked
-    return asdict(header), pa.table(columns)
+    if selection.picked is not None and not compact:
+        columns["picked"] = selection.picked
+    return asdict(header), pa.table(columns | to_columns(evidence, compact=compact))
 
 
 def reasons(selection: Selected) -> pa.Array:
@@ -144,7 +146,7 @@ def from_record(values: Mapping[str, Any], table: pa.Table) -> dict[str, Any]:
         "rank": rank,
         "groups": _groups(header, table),
         "at_least": header.at_least,
-        "evidence": from_columns(table),
+        "evidence": from_columns(table, header.evidence),
         "picked": picked,
         "pruned": header.pruned,
     }

@@ -19,7 +19,7 @@ def test_the_record_says_what_was_done(hub, coreset):
     assert step["method"]["within"]["method"] == "d2"
     assert (step["keep"], step["budget"], step["n"], step["seed"]) == (0.3, 18, 60, 0)
     assert set(step["versions"]) >= {"hf_prune", "numpy", "datasets"}
-    assert set(header["source"]["digests"]) == set(header["pruned"]) == {"text", "label", "uid"}
+    assert set(header["digests"]) == set(header["pruned"]) == {"text", "label", "uid"}
     table = pq.read_table(BytesIO(hub.files(ID)[f"{RECORD}/selection.parquet"]))
     assert table.column_names == ["row", "kept", "score", "rank", "group", "reason"]
     assert set(table.column("reason").to_pylist()) == {"kept", "not picked"}
@@ -95,7 +95,7 @@ def test_the_source_on_the_hub_is_on_record(hub, ds):
     ds.push_to_hub("me/source", token=WRITER)
     source = loaded("me/source", split="train")
     source.prune("random", keep=5).push_to_hub(ID, token=WRITER)
-    origin = json.loads(hub.files(ID)[f"{RECORD}/selection.json"])["source"]["origin"]
+    origin = json.loads(hub.files(ID)[f"{RECORD}/selection.json"])["origin"]
     assert (origin["repo"], origin["revision"]) == ("me/source", hub.repos["me/source"].branches["main"][-1].sha)
     assert 'load_dataset("me/source", split="...")' in hub.files(ID)["README.md"].decode()
 
@@ -107,7 +107,7 @@ def test_the_source_on_the_hub_is_on_record(hub, ds):
         (lambda header: header.update(kept=4), "18 kept rows in the table, 4 in the header"),
         (lambda header: header.update(rows=10**12), "60 rows in selection.parquet, 1000000000000 in"),
         (lambda header: header.update(format="pickle"), "not of the format"),
-        (lambda header: header["steps"][0]["details"].update(recalls=3), "damaged"),
+        (lambda header: header["steps"][0]["details"].update(by_group=3), "damaged"),
     ],
 )
 def test_hostile_records_are_refused(hub, coreset, change, message):

@@ -189,8 +189,9 @@ def test_amounts_beyond_float32_are_saved_whole(tmp_path):
     [
         ("suppressed_by", pa.array([0, 4, 0, 0]), "names rows that are not there"),
         ("suppressed_by", pa.array([0, -2, 0, 0]), "names rows that are not there"),
-        ("left", pa.array(["a"] * 4), "is of the type string"),
-        ("left", pa.array([1.0, None, 1, 1]), "nulls in"),
+        ("suppressed_by", pa.array([0.0, 1, 0, 0]), "holds double or nulls, wanted positions"),
+        ("left", pa.array(["a"] * 4), "holds string or nulls, wanted amounts"),
+        ("left", pa.array([1.0, None, 1, 1]), "holds double or nulls, wanted amounts"),
     ],
 )
 def test_hostile_evidence_is_refused(ds, tmp_path, name, values, message):
