@@ -1,4 +1,4 @@
-"""Pruned datasets, selections and training dynamics on the Hugging Face Hub, as JSON and Parquet."""
+"""Pruned datasets and selections on the Hugging Face Hub, as JSON and Parquet."""
 
 import inspect
 import logging
@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, DatasetDict
-from huggingface_hub import CommitInfo, CommitOperationAdd
+from huggingface_hub import CommitInfo
 
 from hf_prune.arguments import did_you_mean
 from hf_prune.digest import column_digests
-from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.hub.commit import commit
 from hf_prune.hub.data_files import Splits
@@ -24,8 +23,6 @@ from hf_prune.selection.selection import Selection, live_selection
 from hf_prune.selection.source import RECIPE
 
 logger = logging.getLogger(__name__)
-
-DYNAMICS = "dynamics.parquet"
 
 ADDED = "_added_by_hf_prune"
 """The mark of what hf_prune has put into the classes of datasets."""
@@ -134,29 +131,6 @@ def pull_selection(repo_id: str, config: str, split: str, revision: str | None, 
         return Selection.load(files[0].parent)
     except ArgumentError as error:
         raise ArgumentError(f"`repo_id`: the record in {repo_id!r} can't be used; {error}") from error
-
-
-def push_dynamics(
-    dynamics: TrainingDynamics, repo_id: str, *, config: str = "default", split: str = "train", **place: Any
-) -> CommitInfo:
-    """See TrainingDynamics.push_to_hub.
-
-    Args:
-        place: as in Place.
-    """
-    where, path = Place(repo_id, **place), f"{folder_of(config, split)}/{DYNAMICS}"
-    with tempfile.TemporaryDirectory() as folder:
-        dynamics.to_parquet(Path(folder) / DYNAMICS)
-        message = f"Training dynamics of {config}/{split}: {dynamics.epochs} epochs of {len(dynamics)} rows"
-        return commit(where, [CommitOperationAdd(path, Path(folder) / DYNAMICS)], message)
-
-
-def pull_dynamics(
-    repo_id: str, config: str, split: str, revision: str | None, token: str | bool | None
-) -> TrainingDynamics:
-    """See TrainingDynamics.from_hub."""
-    (file,) = download(repo_id, [f"{folder_of(config, split)}/{DYNAMICS}"], revision, token)
-    return TrainingDynamics.from_parquet(file)
 
 
 def push_as_usual(dataset: Dataset | DatasetDict, *args: Any, **options: Any) -> Any:
