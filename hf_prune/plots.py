@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError, MissingExtraError
 from hf_prune.groups import shortened
@@ -12,7 +13,6 @@ from hf_prune.kernels.keyed_hash import keyed_hash
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from hf_prune.dynamics.dynamics import TrainingDynamics
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 """The palette of Okabe and Ito (2008), which colour-blind readers can tell apart; its yellow is too pale for lines."""
@@ -114,21 +114,26 @@ def plot_panels(panels: Sequence[Panel], sizes: Sequence[str], full: str) -> "Fi
     return figure
 
 
-def plot_data_map(dynamics: "TrainingDynamics") -> "Figure":
-    """The data map: a point for each example, mean probability of the true class against its standard deviation.
+def plot_data_map(
+    confidence: NDArray[np.float64], variability: NDArray[np.float64], correctness: NDArray[np.float64]
+) -> "Figure":
+    """The data map: a point for each example, its confidence against its variability, coloured by its correctness.
 
-    Both are over the epochs that showed the example, and the colour is the share of them in which it was classified
-    correctly. Easy examples are at the top left, hard and mislabelled ones at the bottom left, ambiguous ones at the
-    right.
+    Easy examples are at the top left, hard and mislabelled ones at the bottom left, ambiguous ones at the right.
 
     At most 20,000 points are drawn, the same ones for the same number of rows: a random sample by a keyed hash of the
     position. The title says how many of how many.
 
+    Args:
+        confidence: (n,) mean probability of the true class over the epochs that showed the example.
+        variability: (n,) its standard deviation over them.
+        correctness: (n,) share of them in which the example was classified correctly.
+
     Returns:
-        A Figure, as plot_groups does.
+        A Figure that pyplot doesn't know; `figure.savefig("map.png")` writes it.
 
     Raises:
-        ArgumentError: a row was never seen, or no epoch is recorded. MissingExtraError: matplotlib is not installed.
+        MissingExtraError: matplotlib is not installed.
 
     Reference: Swayamdipta et al., *Dataset Cartography: Mapping and Diagnosing Datasets with Training Dynamics*
     (2020), arXiv 2009.10795, section 2.1 and figure 1.
@@ -138,14 +143,14 @@ def plot_data_map(dynamics: "TrainingDynamics") -> "Figure":
     >>> run.plot().axes[0].get_title()
     'Data map: 2 of 2 rows'
     """
-    figure, n = _figure(figsize=(7, 5)), len(dynamics)
+    figure, n = _figure(figsize=(7, 5)), len(confidence)
     # In the order of the hash, so that no part of the dataset lies on top of another.
     rows = np.argsort(keyed_hash(0, np.arange(n)), kind="stable")[:DRAWN_POINTS]
     axes = figure.subplots()
     points = axes.scatter(
-        dynamics.scores("variability")[rows],
-        dynamics.mean("p_true")[rows],
-        c=dynamics.mean("correct")[rows],
+        variability[rows],
+        confidence[rows],
+        c=correctness[rows],
         cmap="viridis",
         vmin=0,
         vmax=1,

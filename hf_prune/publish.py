@@ -1,10 +1,8 @@
 """Pruned datasets on the Hugging Face Hub, each with the record of how it was selected."""
 
 import inspect
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, DatasetDict
@@ -12,14 +10,10 @@ from huggingface_hub import CommitInfo
 
 from hf_prune.arguments import did_you_mean
 from hf_prune.digest import column_digests
-from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError
-from hf_prune.hub.commit import commit
-from hf_prune.hub.repository import Repository, download, folder_of
+from hf_prune.hub.repository import Repository
 from hf_prune.selection.published import SplitRecord, push_records
 from hf_prune.selection.selection import Selection, live_selection
-
-DYNAMICS = "dynamics.parquet"
 
 
 def push_to_hub(
@@ -87,29 +81,6 @@ def push_to_hub(
         )
         raise
     return first if create_pr else second
-
-
-def push_dynamics(
-    dynamics: TrainingDynamics, repo_id: str, *, config: str = "default", split: str = "train", **repository: Any
-) -> CommitInfo:
-    """See TrainingDynamics.push_to_hub.
-
-    Args:
-        repository: as in Repository.
-    """
-    where, path = Repository(repo_id, **repository), f"{folder_of(config, split)}/{DYNAMICS}"
-    with tempfile.TemporaryDirectory() as folder:
-        dynamics.to_parquet(Path(folder) / DYNAMICS)
-        message = f"Training dynamics of {config}/{split}: {dynamics.epochs} epochs of {len(dynamics)} rows"
-        return commit(where, {path: Path(folder) / DYNAMICS}, message)
-
-
-def pull_dynamics(
-    repo_id: str, config: str, split: str, revision: str | None, token: str | bool | None
-) -> TrainingDynamics:
-    """See TrainingDynamics.from_hub."""
-    (file,) = download(repo_id, [f"{folder_of(config, split)}/{DYNAMICS}"], revision, token)
-    return TrainingDynamics.from_parquet(file)
 
 
 def _check_options(push: Callable[..., Any], config_name: str, options: Mapping[str, Any]) -> None:

@@ -6,9 +6,9 @@ from datasets import Dataset
 
 import hf_prune
 from hf_prune.comparison import FULL, Comparison, Result
-from hf_prune.dynamics.dynamics import SIGNALS, TrainingDynamics
+from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.kernels.keyed_hash import keyed_hash
-from hf_prune.plots import DRAWN_POINTS
+from hf_prune.plots import DRAWN_POINTS, plot_data_map
 
 
 def comparison(methods=("random", "D2"), seeds=(0, 1)):
@@ -127,9 +127,7 @@ def on_the_map(figure):
 def test_the_data_map_by_hand(tmp_path):
     # Row 0 has the probabilities 0.2 and 0.6; row 1 is unseen in epoch 0; row 2 is as sure as can be.
     p_true = np.float32([[0.2, np.nan, 1], [0.6, 0.1, 1]])
-    signals = np.full((len(SIGNALS), 2, 3), np.nan, dtype=np.float32)
-    signals[SIGNALS.index("p_true")], signals[SIGNALS.index("correct")] = p_true, p_true > 0.5
-    signals[SIGNALS.index("correct"), 0, 1] = np.nan
+    signals = {"p_true": p_true, "correct": np.where(np.isnan(p_true), np.nan, p_true > 0.5)}
     figure = TrainingDynamics(signals, np.zeros(3, dtype=np.int64)).plot()
     places, correctness = on_the_map(figure)
     found = sorted(map(tuple, np.column_stack([places, correctness]).round(6).tolist()))
@@ -146,17 +144,15 @@ def test_the_data_map_by_hand(tmp_path):
 
 def test_a_large_data_map_shows_a_sample_that_is_always_the_same():
     n = DRAWN_POINTS + 5_000
-    signals = np.zeros((len(SIGNALS), 1, n), dtype=np.float32)
-    signals[SIGNALS.index("p_true")] = np.arange(n) / n
-    run = TrainingDynamics(signals, np.zeros(n, dtype=np.int64))
-    places, _ = on_the_map(run.plot())
+    figure = plot_data_map(np.arange(n) / n, np.zeros(n), np.zeros(n))
+    places, _ = on_the_map(figure)
     rows = (places[:, 1] * n).round().astype(int)
     assert rows.tolist() == np.argsort(keyed_hash(0, np.arange(n)))[:DRAWN_POINTS].tolist()
-    assert run.plot().axes[0].get_title() == "Data map: 20,000 of 25,000 rows"
+    assert figure.axes[0].get_title() == "Data map: 20,000 of 25,000 rows"
 
 
 def test_a_data_map_of_no_rows():
-    figure = TrainingDynamics(np.zeros((len(SIGNALS), 1, 0), dtype=np.float32), np.zeros(0, dtype=np.int64)).plot()
+    figure = plot_data_map(np.zeros(0), np.zeros(0), np.zeros(0))
     assert figure.axes[0].get_title() == "Data map: 0 of 0 rows"
 
 

@@ -1,57 +1,51 @@
 """Training dynamics as one safetensors file, and back."""
 
-import json
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hf_prune.dynamics.contents import FEATURES, Contents
+from hf_prune.dynamics.formulas import SIGNALS
 from hf_prune.errors import ArgumentError
 from hf_prune.files import whole_file
 
-_FORMAT = "hf_prune.dynamics/1"
-_FEATURES = "features."
+_FORMAT = "hf_prune.dynamics/2"
+_LABELS = "labels"
 
 
-def write_file(
-    path: str | os.PathLike[str],
-    names: Sequence[str],
-    signals: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    features: Mapping[str, NDArray[np.float32]],
-    task: str,
-) -> None:
-    """As TrainingDynamics.save; `names` are those of the signals."""
+def write_file(path: str | os.PathLike[str], run: Contents) -> None:
+    """Write one tensor for each signal under its name, the labels, and the features under `features.MOMENT`."""
     from safetensors.numpy import save_file
 
-    tensors = {"signals": signals, "labels": labels}
-    tensors |= {_FEATURES + moment: array for moment, array in features.items()}
+    tensors = {**run.signals, _LABELS: run.labels}
+    tensors |= {FEATURES + moment: array for moment, array in run.features.items()}
     with whole_file(path, suggested="dynamics.safetensors") as complete:
         contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-        metadata = {"format": _FORMAT, "signals": json.dumps(names), "task": task}
-        save_file(contiguous, complete, metadata=metadata)
+        save_file(contiguous, complete, metadata={"format": _FORMAT, "task": run.task})
 
 
-def read_file(
-    path: str | os.PathLike[str], names: Sequence[str]
-) -> tuple[NDArray[np.float32], NDArray[np.int64], dict[str, NDArray[np.float32]], str]:
-    """Signals, labels, features and task, as TrainingDynamics.load."""
+def read_file(path: str | os.PathLike[str]) -> Contents:
+    """Read what `write_file` wrote, with the signals that the file holds and this version knows.
+
+    Raises:
+        ArgumentError: no such file, or one that is damaged or another program's.
+    """
     from safetensors import SafetensorError, safe_open
 
+    shown = f"`dynamics`: {os.fspath(path)!r}"
     if not Path(path).is_file():
         raise ArgumentError(f"`dynamics`: no file at {os.fspath(path)!r}; wanted one that TrainingDynamics.save wrote")
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata, there = file.metadata() or {}, file.keys()
-            ours = metadata.get("format") == _FORMAT and metadata.get("signals") == json.dumps(names)
+            metadata, names = file.metadata() or {}, file.keys()
             # Another program's tensors may be huge, or of a type that numpy lacks.
-            if not ours or not {"signals", "labels"} <= set(there):
-                raise ArgumentError(f"`dynamics`: {os.fspath(path)!r} was not written by TrainingDynamics.save")
-            tensors: dict[str, Any] = {name: file.get_tensor(name) for name in there}
+            if metadata.get("format") != _FORMAT or _LABELS not in names or not set(SIGNALS) & set(names):
+                raise ArgumentError(f"{shown} was not written by TrainingDynamics.save")
+            signals = {name: file.get_tensor(name) for name in SIGNALS if name in names}
+            features = {
+                name.removeprefix(FEATURES): file.get_tensor(name) for name in names if name.startswith(FEATURES)
+            }
+            return Contents(signals, file.get_tensor(_LABELS), features, metadata.get("task", "single-label"))
     except SafetensorError as error:
-        raise ArgumentError(f"`dynamics`: {os.fspath(path)!r} is damaged or no safetensors file ({error})") from error
-    features = {name.removeprefix(_FEATURES): tensors[name] for name in tensors if name.startswith(_FEATURES)}
-    return tensors["signals"], tensors["labels"], features, metadata.get("task", "single-label")
+        raise ArgumentError(f"{shown} is damaged or no safetensors file ({error})") from error

@@ -1,67 +1,69 @@
 """The mean of several runs over the same rows."""
 
-import os
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.dynamics.dynamics import SIGNALS, UNSEEN, TrainingDynamics, checked_dynamics
-from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError
+from hf_prune.dynamics.contents import UNSEEN, Contents
+from hf_prune.errors import AlignmentError, ArgumentError
 
 
-def merged(runs: Any) -> tuple[NDArray[np.float32], NDArray[np.int64], str]:
-    """The signals, the labels and the task of TrainingDynamics.merge."""
-    if isinstance(runs, TrainingDynamics | str | os.PathLike) or not isinstance(runs, Iterable):
-        raise ArgumentTypeError(
-            f"`runs`: wanted several, as in TrainingDynamics.merge([run_of_seed_0, run_of_seed_1]), got one "
-            f"{type(runs).__name__}"
-        )
+def merged(runs: Iterable[Contents]) -> Contents:
+    """Mean of each signal that all runs hold, in each epoch over the runs that saw the row in it; without features.
+
+    Raises:
+        AlignmentError: other rows or labels. ArgumentError: other tasks or numbers of epochs, or no run.
+    """
     labels: NDArray[np.int64] | None = None
-    for number, given in enumerate(runs):
-        run = checked_dynamics(given)
+    for number, run in enumerate(runs):
+        shape = next(iter(run.signals.values())).shape
         if labels is None:
-            labels, task = run.labels.copy(), run.task
-            total = np.zeros((len(SIGNALS), run.epochs, len(run)))
-            seen = np.zeros(total.shape, dtype=np.uint32)
+            labels, task, wanted = run.labels.copy(), run.task, shape
+            totals = {name: np.zeros(shape) for name in run.signals}
+            seen = {name: np.zeros(shape, dtype=np.uint32) for name in run.signals}
         if run.task != task:
             raise ArgumentError(f"`runs`: run 0 is of the task {task!r}, run {number} of {run.task!r}")
-        _check_shape(run, number, total.shape[1:])
+        _check_shape(shape, number, wanted)
         _add_labels(run.labels, number, labels)
-        for signal, name in enumerate(SIGNALS):
-            known = ~np.isnan(run[name])
-            with np.errstate(invalid="ignore"):  # a diverged run may hold infinities of both signs
-                np.add(total[signal], run[name], out=total[signal], where=known)
-            seen[signal] += known
+        totals = {name: total for name, total in totals.items() if name in run.signals}
+        for name, total in totals.items():
+            known = ~np.isnan(run.signals[name])
+            with np.errstate(invalid="ignore"):  # diverged runs may hold infinities of both signs
+                np.add(total, run.signals[name], out=total, where=known)
+            seen[name] += known
     if labels is None:
         raise ArgumentError("`runs`: wanted at least one run, got none")
-    mean = np.full(total.shape, np.nan, dtype=np.float32)
-    np.divide(total, seen, out=mean, where=seen > 0, casting="same_kind")
-    return mean, labels, task
+    means = {}
+    for name, total in totals.items():
+        total[np.isnan(total)] = np.inf  # NaN is kept for what was not seen
+        means[name] = np.full(wanted, np.nan, dtype=np.float32)
+        np.divide(total, seen[name], out=means[name], where=seen[name] > 0, casting="same_kind")
+    return Contents(means, labels, {}, task)
 
 
-def _check_shape(run: TrainingDynamics, number: int, wanted: tuple[int, int]) -> None:
-    epochs, n = wanted
-    if len(run) != n:
+def _check_shape(shape: tuple[int, ...], number: int, wanted: tuple[int, ...]) -> None:
+    (epochs, n), (wanted_epochs, wanted_n) = shape, wanted
+    if n != wanted_n:
         raise AlignmentError(
-            f"`runs`: run 0 has {n} rows, run {number} has {len(run)}; merge runs that were trained on the same rows"
+            f"`runs`: run 0 has {wanted_n} rows, run {number} has {n}; merge runs that were trained on the same rows"
         )
-    if run.epochs != epochs:
-        common = min(run.epochs, epochs)
+    if epochs != wanted_epochs:
+        common = min(epochs, wanted_epochs)
         raise ArgumentError(
-            f"`runs`: run 0 has {epochs} epochs, run {number} has {run.epochs}; merge runs of one length, or average "
-            f"the scores of their first epochs: np.mean([run.scores('el2n', epochs={common}) for run in runs], axis=0)"
+            f"`runs`: run 0 has {wanted_epochs} epochs, run {number} has {epochs}; merge runs of one length, or "
+            f"average the scores of their first epochs: "
+            f"np.mean([run.scores('el2n', epochs={common}) for run in runs], axis=0)"
         )
 
 
-def _add_labels(found: NDArray[np.int64], number: int, labels: NDArray[np.int64]) -> None:
+def _add_labels(recorded: NDArray[np.int64], number: int, labels: NDArray[np.int64]) -> None:
     """Fill in the labels of rows that no run before has seen; those that one has must be the same."""
-    differ = (found != labels) & (found != UNSEEN) & (labels != UNSEEN)
+    differ = (recorded != labels) & (recorded != UNSEEN) & (labels != UNSEEN)
     if differ.any():
         row = int(np.argmax(differ))
         raise AlignmentError(
             f"`runs`: {differ.sum()} of {len(labels)} labels of run {number} differ from those before it, first at "
-            f"row {row} ({labels[row]} before, here {found[row]}); merge runs that were trained on the same rows"
+            f"row {row} ({labels[row]} before, here {recorded[row]}); merge runs that were trained on the same rows"
         )
-    np.copyto(labels, found, where=labels == UNSEEN)
+    np.copyto(labels, recorded, where=labels == UNSEEN)

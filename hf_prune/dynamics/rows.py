@@ -1,16 +1,16 @@
-"""Whether the rows of a dataset are those that training dynamics were recorded of."""
+"""Whether dynamics can be used for rows: whether they are the recorded ones, were seen, and have finite values."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.dynamics.table import UNSEEN
-from hf_prune.errors import AlignmentError
+from hf_prune.dynamics.contents import UNSEEN
+from hf_prune.errors import AlignmentError, ArgumentError
 
 
 def check_count(recorded: int, n: int) -> None:
-    """As TrainingDynamics.check_count."""
+    """Refuse another number of rows: all that can be checked where rows have no class."""
     if n != recorded:
         raise AlignmentError(
             f"`dynamics`: recorded for {recorded} rows, this dataset has {n}; "
@@ -19,7 +19,17 @@ def check_count(recorded: int, n: int) -> None:
 
 
 def check_rows(recorded: NDArray[np.int64], labels: NDArray[Any], column: str) -> None:
-    """As TrainingDynamics.check_rows, of which `recorded` are the (n,) labels."""
+    """Refuse rows that dynamics don't describe: another count, or other labels.
+
+    Args:
+        recorded: (n,) labels that the dynamics hold.
+        labels: (n,) labels of the rows to prune. Ints must be the recorded ones; text and bools must match them one to
+            one, as they do when they were numbered before training.
+        column: where the labels are from, for the message.
+
+    Raises:
+        AlignmentError: with the first row that differs.
+    """
     check_count(len(recorded), len(labels))
     seen = recorded != UNSEEN
     known, given = recorded[seen], labels[seen]
@@ -33,6 +43,34 @@ def check_rows(recorded: NDArray[np.int64], labels: NDArray[Any], column: str) -
             f"`dynamics`: recorded for other data: {differ.sum()} of {len(recorded)} labels differ from column "
             f"{column!r}, first at row {row} (recorded {recorded[row]}, here {labels[row]}); "
             f"{renumbered if _one_to_one(known, given).all() else reordered}"
+        )
+
+
+def check_values(values: NDArray[np.float32], signal: str, first: int) -> None:
+    """Refuse values of which no score can be made: infinite ones, and rows that none of these epochs showed.
+
+    Args:
+        values: (epochs, n), of which the first is of the epoch `first`.
+        signal: its name, for the message.
+
+    Raises:
+        ArgumentError: with the first epoch or row of which this holds.
+    """
+    unseen = np.ones(values.shape[1], dtype=bool)
+    for number, epoch in enumerate(values, first):
+        unseen &= np.isnan(epoch)
+        if (infinite := np.isinf(epoch)).any():
+            row = int(np.argmax(infinite))
+            raise ArgumentError(
+                f"`dynamics`: in epoch {number} row {row} has the {signal} {epoch[row]}, one of {infinite.sum()} in "
+                "that epoch: the logits were infinite or NaN; leave such epochs out with epochs=, or train anew with "
+                "a smaller learning rate"
+            )
+    if unseen.any():
+        raise ArgumentError(
+            f"`dynamics`: {unseen.sum()} of {len(unseen)} rows were never seen in epochs {first} to "
+            f"{first + len(values) - 1}, the first is row {np.argmax(unseen)}; train for whole epochs, or prune the "
+            "rows that were seen"
         )
 
 

@@ -25,9 +25,8 @@ class Perplexity(DynamicsScore):
     row, not of a reference model that was trained beforehand.
 
     >>> import hf_prune, numpy as np
-    >>> losses = np.zeros((5, 1, 4), dtype=np.float32)
-    >>> losses[0] = np.log([9.0, 2.0, 3.0, 1.0])
-    >>> run = hf_prune.TrainingDynamics(losses, np.full(4, -1), task="causal-lm")
+    >>> losses = np.log([[9.0, 2.0, 3.0, 1.0]])
+    >>> run = hf_prune.TrainingDynamics({"loss": losses}, np.full(4, -1), task="causal-lm")
     >>> signals = hf_prune.Signals(4, {"dynamics": run})
     >>> hf_prune.Perplexity().score(signals, seed=0).round(3).tolist()
     [9.0, 2.0, 3.0, 1.0]

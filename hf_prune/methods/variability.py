@@ -35,10 +35,4 @@ class Variability(DynamicsScore):
     higher_is: ClassVar = "harder"
 
     def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
-        mean = signals.dynamics.mean("p_true", self.epochs)
-        squared, seen = np.zeros_like(mean), np.zeros_like(mean)
-        for p in signals.dynamics.in_epochs("p_true", self.epochs):
-            known = ~np.isnan(p)
-            np.add(squared, (p - mean) ** 2, out=squared, where=known)
-            seen += known
-        return np.sqrt(squared / seen)
+        return signals.dynamics.std("p_true", self.epochs)

@@ -3,6 +3,7 @@
 import logging
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import distributed
 
-from hf_prune.dynamics.dynamics import SIGNALS, UNSEEN, TrainingDynamics
+from hf_prune.dynamics.contents import UNSEEN
+from hf_prune.dynamics.dynamics import TrainingDynamics
+from hf_prune.dynamics.formulas import SIGNALS, signals_of
 from hf_prune.errors import AlignmentError, ArgumentError
 from hf_prune.models import processes
-from hf_prune.recording.tap import Seen
+from hf_prune.recording.tap import BatchSignals
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ MAPPED_BYTES = 2**30
 
 
 class Rows(NamedTuple):
-    """What was seen of some rows, in the order in which they were."""
+    """What was seen of some rows, in the order in which they were shown."""
 
     ids: NDArray[np.int64]
     labels: NDArray[np.int64]
@@ -65,15 +68,16 @@ class Recording:
     def __init__(self, n: int, epochs: int | None, first: int = 0, every: int = 1) -> None:
         self.finished, self._every = first, every
         self.whole = processes() == 1 or distributed.get_rank() == 0
-        # Untouched pages cost nothing, so epochs that an early stop leaves out don't either.
-        self._signals = _array((len(SIGNALS), UNPLANNED if epochs is None else self._kept_of(epochs), n))
-        self._signals[:, : self._kept_of(first)] = np.nan
+        self._slots = UNPLANNED if epochs is None else self._kept_of(epochs)
+        self._signals = _arrays_by_name(SIGNALS, self._slots, n)
+        for values in self._signals.values():
+            values[: self._kept_of(first)] = np.nan
         self._labels = np.full(n, UNSEEN, dtype=np.int64)
         self._features: dict[str, NDArray[np.float32]] = {}
         self._early = (EARLIEST if epochs is None else min(epochs, max(EARLIEST, round(EARLY * epochs)))) - 1
         self._task = "single-label"
         self._restored: Path | None = None
-        self._waiting: list[Seen] = []
+        self._waiting: list[BatchSignals] = []
         self._waiting_values = 0
         self._moved: list[Rows] = []
         self._begun = -1
@@ -92,9 +96,10 @@ class Recording:
                 "resume with the dataset that the checkpoint was made with, or delete the file to record anew"
             )
         wanted = self._kept_of(self.finished + 1)
-        known = min(wanted, before.epochs, self._signals.shape[1])
-        for number, signal in enumerate(SIGNALS):
-            self._signals[number, :known] = before[signal][:known]
+        known = min(wanted, before.epochs, self._slots)
+        self._signals = {name: values for name, values in self._signals.items() if name in before.signals}
+        for name, values in self._signals.items():
+            values[:known] = before[name][:known]
         self._labels[:], self._task = before.labels, before.task
         for moment, array in before.features.items():
             self._array_of(moment, array.shape[1])[:] = array
@@ -108,17 +113,24 @@ class Recording:
 
     def begin_epoch(self) -> None:
         self.saw_any = False
-        slot, slots = self.finished // self._every, self._signals.shape[1]
-        if slot == slots:
-            larger = _array((len(SIGNALS), 2 * slots, self.n))
-            larger[:, :slots] = self._signals
-            self._signals = larger
+        slot = self.finished // self._every
+        if slot == self._slots:
+            before, self._slots = self._signals, 2 * slot
+            self._signals = _arrays_by_name(before, self._slots, self.n)
+            for name, values in before.items():
+                self._signals[name][:slot] = values
         if self._begun < self.finished:  # else a checkpoint has the beginning of it
             self._begun = self.finished
             if self._is_kept:
-                self._signals[:, slot] = np.nan
+                for values in self._signals.values():
+                    values[slot] = np.nan
 
-    def add(self, seen: Seen) -> None:
+    def add(self, seen: BatchSignals) -> None:
+        if self._restored is not None and seen.task != self._task:
+            raise AlignmentError(
+                f"{os.fspath(self._restored)!r} has dynamics of the task {self._task!r}, this run is of "
+                f"{seen.task!r}; resume the run that the checkpoint is of, or delete the file to record anew"
+            )
         self._task, self.saw_any = seen.task, True
         self._waiting.append(seen)
         self._waiting_values += seen.signals.numel() + (0 if seen.features is None else seen.features.numel())
@@ -137,7 +149,7 @@ class Recording:
             self._dynamics(self._kept_of(self._begun + 1)).save(folder / STATE)
 
     def dynamics(self) -> TrainingDynamics:
-        """Of the epochs that are over."""
+        """The dynamics of the epochs that are over."""
         return self._dynamics(self._kept_of(self.finished))
 
     @property
@@ -145,21 +157,29 @@ class Recording:
         """Whether the values of the epoch that runs are kept; its labels and features always are."""
         return self.finished % self._every == 0
 
+    @property
+    def _held(self) -> dict[str, NDArray[np.float32]]:
+        """The signals that the task has, less those that the checkpoint lacks from which the run goes on."""
+        return {name: self._signals[name] for name in signals_of(self._task) if name in self._signals}
+
     def _kept_of(self, epochs: int) -> int:
         """How many of the first so many epochs are kept."""
         return -(-epochs // self._every)
 
     def _dynamics(self, epochs: int) -> TrainingDynamics:
-        return TrainingDynamics(self._signals[:, :epochs], self._labels, self._features, task=self._task)
+        signals = {name: values[:epochs] for name, values in self._held.items()}
+        return TrainingDynamics(signals, self._labels, self._features, task=self._task)
 
     def _move(self) -> None:
-        """From the device of the model to this process."""
+        """Move what waits from the model's device to this process."""
         if not self._waiting:
             return
         ids, labels, signals = (torch.cat(parts).cpu().numpy() for parts in list(zip(*self._waiting, strict=True))[:3])
         features = None
         if self._waiting[0].features is not None:
-            features = torch.cat([seen.features for seen in self._waiting if seen.features is not None]).cpu().numpy()
+            whole = torch.cat([seen.features for seen in self._waiting if seen.features is not None])
+            # NaN is kept for rows that were not seen.
+            features = whole.nan_to_num_(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf).cpu().numpy()
         self._waiting, self._waiting_values = [], 0
         if processes() > 1:
             self._moved.append(Rows(ids, labels, signals, features))
@@ -167,7 +187,7 @@ class Recording:
             self._write(Rows(ids, labels, signals, features))
 
     def _collect(self) -> None:
-        """From all processes to the first."""
+        """Bring what all processes have seen to the first."""
         self._move()
         if processes() > 1:
             parts, self._moved = self._moved, []
@@ -176,7 +196,10 @@ class Recording:
                 self._write(rows)
 
     def _write(self, rows: Rows) -> None:
-        """Of a row that an epoch shows more than once, as samplers that fill up a last batch do, the first counts."""
+        """Write rows into the arrays; of a row that an epoch shows more than once, the first time counts.
+
+        Samplers that fill up a last batch show rows again.
+        """
         ids = rows.ids
         if len(ids) and not 0 <= ids.min() <= ids.max() < self.n:
             wrong = ids[(ids < 0) | (ids >= self.n)][0]
@@ -192,8 +215,10 @@ class Recording:
             self._check_labels(ids, rows.labels)
         new, slot = np.arange(len(ids))[::-1], self.finished // self._every  # the first is written last
         if self._is_kept:
-            new = new[np.isnan(self._signals[0, slot, ids[new]])]
-            self._signals[:, slot, ids[new]] = rows.signals[new].T
+            columns, held = signals_of(self._task), self._held
+            new = new[np.isnan(next(iter(held.values()))[slot, ids[new]])]
+            for name, values in held.items():
+                values[slot, ids[new]] = rows.signals[new, columns.index(name)]
         ids = ids[new]
         self._labels[ids] = rows.labels[new]
         if rows.features is not None:
@@ -235,6 +260,12 @@ def _joined(parts: list[Rows]) -> Rows:
     ids, labels, signals = (np.concatenate([rows[field] for rows in parts]) for field in range(3))
     features = [rows.features for rows in parts if rows.features is not None]
     return Rows(ids, labels, signals, np.concatenate(features) if features else None)
+
+
+def _arrays_by_name(names: Iterable[str], slots: int, n: int) -> dict[str, NDArray[np.float32]]:
+    """Make an array (slots, n) for each name; untouched pages, those of epochs that never come, cost nothing."""
+    names = tuple(names)
+    return dict(zip(names, _array((len(names), slots, n)), strict=True))
 
 
 def _array(shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import extract_model_from_parallel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hf_prune.arguments import one_of, true_or_false, whole_number
-from hf_prune.dynamics.dynamics import TASKS, TrainingDynamics
+from hf_prune.dynamics.dynamics import TrainingDynamics
+from hf_prune.dynamics.formulas import TASKS
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.models import head_of
 from hf_prune.recording.arrays import STATE, Recording
 from hf_prune.recording.clean_pass import clean_pass
-from hf_prune.recording.tap import Tap
+from hf_prune.recording.loops import loop_recording, recorded_epoch
+from hf_prune.recording.tap import Tap, bare_loader, check_countable
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ class PruningTrainerCallback(TrainerCallback):
     Works for classification with one label a row or several, regression, token classification, and causal and
     sequence-to-sequence language models; TrainingDynamics says what the values mean. Rows are positions in the
     Trainer's train_dataset. Rows that an epoch didn't show are NaN; of a row that it showed twice the first pass
-    counts.
+    counts. Values that are not finite, as when a run diverges, are infinite: they don't end the run, and are an error
+    where a score reads them.
 
     With several processes (`torchrun`, `accelerate launch`) the first one gets what all have seen, and has `dynamics`.
     Every checkpoint of the Trainer gets a file with the dynamics so far, `hf_prune_dynamics.safetensors`, and a run
@@ -58,8 +60,8 @@ class PruningTrainerCallback(TrainerCallback):
             about the next one, as in "...ForCausalLM".
         resume_from: folder of the checkpoint from which `train` goes on, where it is not in the run's output_dir.
 
-    Memory: 20 bytes a row and epoch, and with features 8 bytes a row and dimension, in the first process; arrays above
-    1 GiB lie in a temporary file that is mapped into memory. As much is written with every checkpoint.
+    Memory: 4 bytes a row, epoch and signal, and with features 8 bytes a row and dimension, in the first process;
+    arrays above 1 GiB lie in a temporary file that is mapped into memory. As much is written with every checkpoint.
 
     >>> from hf_prune import PruningTrainerCallback
     >>> recorder = PruningTrainerCallback(features=True)
@@ -128,42 +130,25 @@ class PruningTrainerCallback(TrainerCallback):
         """
         if self.clean_eval:
             raise ArgumentError("`clean_eval`: a loop without a Trainer has no such pass; leave it out")
-        loader = _bare_loader(dataloader)
         recording = self._recording if self._looping else None
-        if recording is not None and recording.n != len(loader.dataset):
-            raise ArgumentError(
-                f"`dataloader`: the epochs before are of {recording.n} rows, this dataset has {len(loader.dataset)}; "
-                "take a new PruningTrainerCallback for another dataset"
-            )
-        if recording is None:
-            _check_countable(loader.dataset)
-            recording, self._looping = Recording(len(loader.dataset), epochs=None, every=self.every), True
-        self._recording, bare = recording, extract_model_from_parallel(model)
-        recording.begin_epoch()
-        head = head_of(bare, self.features) if self.features else None
-        self._tap = Tap(loader, bare, label_name, head, recording.add, self.task)
-        try:
+        self._recording = loop_recording(dataloader, recording, self.every)
+        self._looping = True
+        with recorded_epoch(
+            self._recording, model, dataloader, label_name=label_name, features=self.features, task=self.task
+        ):
             yield
-        finally:
-            self._detach()
-        if not recording.saw_any:
-            raise ArgumentError(
-                "`model`: no pass in training mode took a batch of `dataloader`; call it with the whole batch, as in "
-                "model(**batch), after model.train(), and use no persistent_workers"
-            )
-        recording.end_epoch()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._detach()  # a run that crashed, or is tried again with another batch size, never said that it ended
-        loader = _bare_loader(kwargs["train_dataloader"])
+        loader = bare_loader(kwargs["train_dataloader"])
         self._looping = False
         if self.num_examples is None:
-            _check_countable(loader.dataset)
+            check_countable(loader.dataset)
             _check_arguments(args, len(loader.dataset))
             epochs = math.ceil(state.num_train_epochs)
-            # As the Trainer counts where it resumes; state.epoch is that of the batch size before.
+            # The Trainer counts so where it resumes; state.epoch is that of the batch size before.
             steps_an_epoch = max(1, math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps))
             first = state.global_step // steps_an_epoch
             self._recording = Recording(len(loader.dataset), epochs, first, self.every)
@@ -198,7 +183,7 @@ class PruningTrainerCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if self.clean_eval:
-            clean_pass(kwargs["model"], _bare_loader(kwargs["train_dataloader"]), args.per_device_eval_batch_size)
+            clean_pass(kwargs["model"], bare_loader(kwargs["train_dataloader"]), args.per_device_eval_batch_size)
         self._running().end_epoch()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -210,7 +195,7 @@ class PruningTrainerCallback(TrainerCallback):
         self._detach()
 
     def _restore(self, args: TrainingArguments, state: TrainerState, recording: Recording) -> None:
-        """From the checkpoint that the run goes on from, which the Trainer doesn't name to callbacks."""
+        """Restore from the checkpoint that the run goes on from, which the Trainer doesn't name to callbacks."""
         told = [self.resume_from, args.resume_from_checkpoint]
         folders = [Path(folder) for folder in told if isinstance(folder, str | os.PathLike)]
         for folder in [*folders, _checkpoint(args, state)]:
@@ -234,23 +219,9 @@ class PruningTrainerCallback(TrainerCallback):
             self._tap = None
 
 
-def _bare_loader(loader: Any) -> Any:
-    """accelerate wraps the loader that fetches and collates; what is set on the wrapper never reaches it."""
-    return getattr(loader, "base_dataloader", loader)
-
-
 def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
     """The folder in which the Trainer keeps this step."""
     return Path(args.output_dir or ".") / f"checkpoint-{state.global_step}"
-
-
-def _check_countable(dataset: Any) -> None:
-    if isinstance(dataset, torch.utils.data.IterableDataset) or not hasattr(dataset, "__len__"):
-        raise ArgumentError(
-            "PruningTrainerCallback needs a train_dataset with rows that can be counted; this one is streaming: "
-            "load it without streaming=True, or give it a column with the position of each row and pass "
-            "id_column= and num_examples="
-        )
 
 
 def _check_arguments(args: TrainingArguments, rows: int) -> None:
@@ -269,5 +240,5 @@ def _check_arguments(args: TrainingArguments, rows: int) -> None:
             f"rows, no multiple of {together}: one ends an epoch before the others; leave even_batches at True"
         )
     untested = {"FSDP": args.fsdp, "DeepSpeed": args.deepspeed, f"the device {args.device}": args.device.type != "cpu"}
-    if found := [name for name, used in untested.items() if used]:
-        logger.warning("PruningTrainerCallback is untested with %s: compare `recorder.dynamics`", " and ".join(found))
+    if names := [name for name, used in untested.items() if used]:
+        logger.warning("PruningTrainerCallback is untested with %s: compare `recorder.dynamics`", " and ".join(names))

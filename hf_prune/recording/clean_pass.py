@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import send_to_device
 from torch import distributed, nn
 from torch.utils.data import DataLoader
 
-from hf_prune.models import evaluation_mode, processes
+from hf_prune.models import device_of, evaluation_mode, processes
 
 
 def clean_pass(model: nn.Module, loader: Any, batch_size: int) -> None:
@@ -22,10 +23,9 @@ def clean_pass(model: nn.Module, loader: Any, batch_size: int) -> None:
     part = distributed.get_rank() if processes() > 1 else 0
     rows = range(part, len(loader.dataset), processes())
     batches = DataLoader(loader.dataset, batch_size=batch_size, sampler=rows, collate_fn=loader.collate_fn)
-    device = next(model.parameters()).device
     with _unchanged_random_numbers(), torch.no_grad(), evaluation_mode(model):
         for batch in batches:
-            model(**{name: _on(device, value) for name, value in batch.items()})
+            model(**send_to_device(batch, device_of(model)))
 
 
 @contextmanager
@@ -38,7 +38,3 @@ def _unchanged_random_numbers() -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)  # noqa: NPY002
-
-
-def _on(device: torch.device, value: Any) -> Any:
-    return value.to(device) if isinstance(value, torch.Tensor) else value

@@ -14,15 +14,15 @@ from hf_prune.recording.tasks import example_signals, row_labels, task_of
 _numbers = itertools.count()
 
 
-class Seen(NamedTuple):
-    """One batch as the model saw it, on the model's device.
+class BatchSignals(NamedTuple):
+    """What one batch said of its rows, on the model's device.
 
     Attributes:
         ids: (batch,) int64 positions in the train dataset.
         labels: (batch,) int64, UNSEEN for tasks whose labels are no classes of rows.
-        signals: (batch, 5) float32 in the order of `dynamics.SIGNALS`.
+        signals: (batch, quantities) float32 in the order of `signals_of(task)`.
         features: (batch, d) float32 input of the head, or None.
-        task: one of `dynamics.TASKS`.
+        task: one of `formulas.TASKS`.
     """
 
     ids: torch.Tensor
@@ -32,7 +32,7 @@ class Seen(NamedTuple):
     task: str
 
 
-class Rows(list[Any]):
+class RowsWithIds(list[Any]):
     """The rows of one batch, and their positions."""
 
     ids: list[int]
@@ -53,11 +53,11 @@ class WithIds:
     def __getitem__(self, index: Any) -> Any:
         return self._dataset[index]
 
-    def __getitems__(self, indices: list[int]) -> Rows:
+    def __getitems__(self, indices: list[int]) -> RowsWithIds:
         if hasattr(self._dataset, "__getitems__"):
-            rows = Rows(self._dataset.__getitems__(indices))
+            rows = RowsWithIds(self._dataset.__getitems__(indices))
         else:
-            rows = Rows(self._dataset[index] for index in indices)
+            rows = RowsWithIds(self._dataset[index] for index in indices)
         rows.ids = list(indices)
         return rows
 
@@ -88,10 +88,10 @@ class CollateWithIds:
         ids = rows.ids if self._id_column is None else _column_of(rows, self._id_column)
         batch = self._collate(rows)
         if not isinstance(batch, Mapping) or self._label_name not in batch:
-            found = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
+            entries = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
             raise ArgumentError(
-                f"PruningTrainerCallback needs batches with a {self._label_name!r} entry, got {found}; name the label "
-                "column 'label' or 'labels', or set label_names in TrainingArguments"
+                f"PruningTrainerCallback needs batches with a {self._label_name!r} entry, got {entries}; name the "
+                "label column 'label' or 'labels', or set label_names in TrainingArguments"
             )
         ids_key, labels_key = self.keys
         batch[ids_key] = torch.as_tensor(ids, dtype=torch.int64)  # type: ignore[index]
@@ -108,7 +108,7 @@ class Tap:
         label_name: the batch's key for labels.
         head: the module whose input is the features, or None.
         receive: called with every training batch.
-        task: one of `dynamics.TASKS`; None reads it from the first batch.
+        task: one of `formulas.TASKS`; None reads it from the first batch.
         id_column: the entry of each row that holds its position, for datasets that are read in a stream.
         in_training: whether the passes in training mode are received, or else those in evaluation mode, which only
             batches of the training loader can be.
@@ -120,7 +120,7 @@ class Tap:
         model: nn.Module,
         label_name: str,
         head: nn.Module | None,
-        receive: Callable[[Seen], None],
+        receive: Callable[[BatchSignals], None],
         task: str | None = None,
         *,
         id_column: str | None = None,
@@ -181,7 +181,7 @@ class Tap:
         if self._task is None:
             self._task = task_of(module, labels, logits)
         signals = example_signals(self._task, logits, labels)
-        self._receive(Seen(ids, row_labels(self._task, labels), signals, features, self._task))
+        self._receive(BatchSignals(ids, row_labels(self._task, labels), signals, features, self._task))
 
 
 def _logits(output: Any) -> torch.Tensor:
@@ -193,10 +193,10 @@ def _logits(output: Any) -> torch.Tensor:
     for part in parts:
         if isinstance(part, torch.Tensor) and part.ndim >= 1:
             return part
-    found = f"the entries {sorted(output)}" if isinstance(output, Mapping) else type(output).__name__
+    returned = f"the entries {sorted(output)}" if isinstance(output, Mapping) else type(output).__name__
     raise ArgumentError(
         "PruningTrainerCallback needs a model that returns logits, as a 'logits' entry, as a tensor or in a tuple "
-        f"after the loss; got {found}"
+        f"after the loss; got {returned}"
     )
 
 
@@ -204,10 +204,10 @@ def _column_of(rows: Any, id_column: str) -> list[int]:
     try:
         return [operator.index(row[id_column]) for row in rows]
     except (KeyError, TypeError, IndexError) as error:
-        found = sorted(rows[0]) if isinstance(rows[0], Mapping) else type(rows[0]).__name__
+        columns = sorted(rows[0]) if isinstance(rows[0], Mapping) else type(rows[0]).__name__
         raise ArgumentError(
             f"`id_column`: wanted a whole number as {id_column!r} in each row of the train dataset, got rows with "
-            f"{found}"
+            f"{columns}"
         ) from error
 
 
@@ -218,6 +218,20 @@ def _bare(dataset: Any, collate: Callable[[Any], Any]) -> tuple[Any, Callable[[A
     while isinstance(collate, CollateWithIds):
         collate = collate._collate
     return dataset, collate
+
+
+def bare_loader(loader: Any) -> Any:
+    """The loader that fetches and collates, which accelerate wraps; what is set on the wrapper never reaches it."""
+    return getattr(loader, "base_dataloader", loader)
+
+
+def check_countable(dataset: Any) -> None:
+    if isinstance(dataset, torch.utils.data.IterableDataset) or not hasattr(dataset, "__len__"):
+        raise ArgumentError(
+            "PruningTrainerCallback needs a train_dataset with rows that can be counted; this one is streaming: "
+            "load it without streaming=True, or give it a column with the position of each row and pass "
+            "id_column= and num_examples="
+        )
 
 
 def _check_rows(ids: torch.Tensor, labels: torch.Tensor, logits: torch.Tensor) -> None:

@@ -1,11 +1,13 @@
 """What a batch's logits say of each of its rows, by the kind of task that the model is trained for."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
-from hf_prune.dynamics.dynamics import UNSEEN
+from hf_prune.dynamics.contents import UNSEEN
+from hf_prune.dynamics.formulas import TASKS, Number, OneLabel, SeveralLabels, signals_of, values_of
 from hf_prune.errors import ArgumentError
 
 IGNORED = -100
@@ -16,7 +18,7 @@ CHUNK = 2**22
 
 
 def task_of(model: nn.Module, labels: torch.Tensor, logits: torch.Tensor) -> str:
-    """One of dynamics.TASKS, from the shapes and from the model's class.
+    """Tell the task, one of formulas.TASKS, from the shapes and from the model's class.
 
     Raises:
         ArgumentError: none of them.
@@ -46,80 +48,74 @@ def _of_tokens(model: nn.Module) -> str:
     return "seq2seq" if "ConditionalGeneration" in name else "token-classification"
 
 
-def single_label(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """(batch, 5) float32: loss, p_true, margin, correct and EL2N from (batch, classes) logits and (batch,) labels."""
-    logits = logits.float()
-    true_column = labels.long().clamp(min=0).unsqueeze(1)
+def one_label(logits: torch.Tensor, labels: torch.Tensor) -> OneLabel:
+    """From (n, classes) logits and (n,) labels; hf_prune.dynamics.logits has the same for numpy."""
+    logits, true = logits.float(), labels.long().clamp(min=0).unsqueeze(1)
     log_p = logits.log_softmax(dim=1)
-    log_p_true = log_p.gather(1, true_column).squeeze(1)
-    true = logits.gather(1, true_column).squeeze(1)
-    largest_other = logits.scatter(1, true_column, -torch.inf).amax(dim=1)
-    p = log_p.exp()
-    error = p.scatter_add(1, true_column, torch.full_like(true_column, -1, dtype=p.dtype))
-    margin = true - largest_other
-    # argmax calls the first class the largest of NaN logits.
-    correct = (logits.argmax(dim=1) == true_column.squeeze(1)).float().where(~margin.isnan(), torch.nan)
-    return torch.stack([-log_p_true, log_p_true.exp(), margin, correct, error.norm(dim=1)], dim=1)
+    return OneLabel(
+        log_p=log_p,
+        log_p_true=log_p.gather(1, true).squeeze(1),
+        true=logits.gather(1, true).squeeze(1),
+        largest_other=logits.scatter(1, true, -torch.inf).amax(dim=1),
+        right=logits.argmax(dim=1) == true.squeeze(1),
+        error=log_p.exp().scatter_add(1, true, torch.full_like(true, -1, dtype=log_p.dtype)),
+    )
 
 
-def multi_label(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The same from (batch, labels) logits and labels in [0, 1]; see TrainingDynamics for what is meant."""
+def several_labels(logits: torch.Tensor, labels: torch.Tensor) -> SeveralLabels:
+    """From (n, labels) logits and labels in [0, 1]."""
     logits, labels = logits.float(), labels.float()
     loss = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)
-    margin = ((2 * labels - 1) * logits).amin(dim=1)
-    correct = (margin > 0).float().where(~margin.isnan(), torch.nan)
-    return torch.stack([loss, (-loss).exp(), margin, correct, (logits.sigmoid() - labels).norm(dim=1)], dim=1)
+    return SeveralLabels(logits, labels, loss, error=logits.sigmoid() - labels)
 
 
-def regression(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Squared error and its root, the size of the error; there is nothing else."""
-    error = logits.float().reshape(len(labels)) - labels.float().reshape(len(labels))
-    none = torch.full_like(error, torch.nan)
-    return torch.stack([error**2, none, none, none, error.abs()], dim=1)
+def number(predictions: torch.Tensor, labels: torch.Tensor) -> Number:
+    """From one prediction and one number a row, whatever their shapes."""
+    return Number(error=predictions.float().reshape(len(labels)) - labels.float().reshape(len(labels)))
 
 
-def of_tokens(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Means over a row's tokens of what single_label says of each; NaN for a row of which every token is ignored."""
-    row, token = (labels != IGNORED).nonzero(as_tuple=True)
-    sums = torch.zeros((len(labels), 5), dtype=torch.float64, device=logits.device)
-    for part in range(0, len(row), at_once := max(1, CHUNK // logits.shape[2])):
-        here = slice(part, part + at_once)
-        found = single_label(logits[row[here], token[here]], labels[row[here], token[here]])
-        sums.index_add_(0, row[here], found.double())
-    counts = torch.bincount(row, minlength=len(labels)).unsqueeze(1)
-    return (sums / counts).float()
-
-
-def of_next_tokens(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The same where a token's logits are about the one that follows."""
-    return of_tokens(logits[:, :-1], labels[:, 1:])
-
-
-SIGNALS_OF: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "single-label": single_label,
-    "multi-label": multi_label,
-    "regression": regression,
-    "token-classification": of_tokens,
-    "causal-lm": of_next_tokens,
-    "seq2seq": of_tokens,
+READERS: dict[type, Callable[[torch.Tensor, torch.Tensor], Any]] = {
+    OneLabel: one_label,
+    SeveralLabels: several_labels,
+    Number: number,
 }
-"""From logits and labels to (batch, 5) float32 in the order of `dynamics.SIGNALS`."""
+"""By the kind of labels, what makes of logits and labels what the formulas read."""
+
+TOKENS_AHEAD = {"token-classification": 0, "seq2seq": 0, "causal-lm": 1}
+"""By task, how far from a token the one stands that its logits are about."""
 
 
 @torch.no_grad()
 def example_signals(task: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """(batch, 5) float32: what the batch says of its rows.
+    """(batch, quantities) float32: what the batch says of its rows, in the order of `signals_of(task)`.
 
     Raises:
         ArgumentError: the batch is none of this task.
     """
     try:
-        return SIGNALS_OF[task](logits.detach(), labels)
+        if task in TOKENS_AHEAD:
+            ahead = TOKENS_AHEAD[task]
+            return _means_over_tokens(logits[:, : logits.shape[1] - ahead].detach(), labels[:, ahead:])
+        values: torch.Tensor = values_of(READERS[TASKS[task]](logits.detach(), labels), torch)
     except (RuntimeError, IndexError, ValueError) as error:
         raise ArgumentError(
             f"`task`: the logits {tuple(logits.shape)} and {labels.dtype} labels {tuple(labels.shape)} are none of "
             f"{task!r} ({error})"
         ) from error
+    return values
+
+
+def _means_over_tokens(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Means over the tokens of each row that have a label; NaN, as for rows not seen, where none has."""
+    row, token = (labels != IGNORED).nonzero(as_tuple=True)
+    sums = torch.zeros((len(labels), len(signals_of("causal-lm"))), dtype=torch.float64, device=logits.device)
+    for part in range(0, len(row), at_once := max(1, CHUNK // logits.shape[2])):
+        here = slice(part, part + at_once)
+        of_tokens = one_label(logits[row[here], token[here]], labels[row[here], token[here]])
+        sums.index_add_(0, row[here], values_of(of_tokens, torch).double())
+    counts = torch.bincount(row, minlength=len(labels)).unsqueeze(1)
+    # Infinities of both signs add up to NaN, which would say that the row was not seen.
+    return (sums.nan_to_num_(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf) / counts).float()
 
 
 def row_labels(task: str, labels: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hf_prune.digest import array_digest
 from hf_prune.dynamics.dynamics import TrainingDynamics, checked_dynamics
+from hf_prune.dynamics.rows import check_count, check_rows
 from hf_prune.errors import AlignmentError, ArgumentError, MissingSignalError
 from hf_prune.groups import Groups, crossed, encode
 from hf_prune.labels import check_column, column_groups, default_label_column, label_groups
@@ -164,7 +165,7 @@ class Inputs:
         self._record["dynamics"] = {
             "epochs": dynamics.epochs,
             "coverage": dynamics.coverage,
-            "digest": array_digest(dynamics["loss"]),
+            "digest": array_digest(dynamics[dynamics.signals[0]]),
         }
         return dynamics
 
@@ -180,9 +181,9 @@ class Inputs:
         if earlier is not None and len(dynamics) == earlier.n:  # dynamics of the source serve what is left of it
             dynamics = dynamics.take(earlier.indices)
         if by_class:
-            dynamics.check_rows(np.array(self._labels.values)[self._labels.codes], str(self._label_column))
+            check_rows(dynamics.labels, np.array(self._labels.values)[self._labels.codes], str(self._label_column))
         else:
-            dynamics.check_count(len(self._dataset))
+            check_count(len(dynamics), len(self._dataset))
         return dynamics
 
     @cached_property

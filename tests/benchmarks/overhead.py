@@ -30,9 +30,9 @@ from transformers import (
 )
 
 from hf_prune import PruningTrainerCallback
-from hf_prune.dynamics.dynamics import SIGNALS
+from hf_prune.dynamics.formulas import SIGNALS
 from hf_prune.recording.arrays import Recording
-from hf_prune.recording.tap import Seen
+from hf_prune.recording.tap import BatchSignals
 from tests.benchmarks.harness import MEGABYTE, machine, resident_bytes
 
 ROWS, BATCH, TOKENS, PIXELS, WORDS = 320, 32, 64, 28, 1000
@@ -134,7 +134,8 @@ def bookkeeping(batch: int) -> dict[str, float]:
     for _ in range(EPOCHS):
         recording.begin_epoch()
         for step in range(steps):
-            recording.add(Seen(order[step * batch : (step + 1) * batch], labels, signals, None, "single-label"))
+            rows = order[step * batch : (step + 1) * batch]
+            recording.add(BatchSignals(rows, labels, signals, None, "single-label"))
         recording.end_epoch()
     took = time.process_time() - start
     assert np.isnan(recording.dynamics()["loss"]).sum() == EPOCHS * (MANY - steps * batch)

@@ -113,15 +113,15 @@ def test_methods_that_are_no_scores(run, name):
 
 
 def test_rows_that_were_never_seen(run):
-    signals = np.stack([run[signal] for signal in ("loss", "p_true", "margin", "correct", "el2n")])
-    signals[:, 1:, 4] = np.nan
-    part = TrainingDynamics(signals, run.labels)
+    part = run.take(np.arange(N))
+    for signal in part.signals:
+        part[signal][1:, 4] = np.nan
     assert np.isfinite(part.scores("el2n")).all()
     with pytest.raises(ArgumentError, match="1 of 7 rows were never seen in epochs 1 to 4, the first is row 4"):
         part.scores("el2n", epochs=slice(1, None))
 
 
 def test_a_score_that_is_not_finite():
-    run = TrainingDynamics(np.full((5, 1, 2), np.inf, dtype=np.float32), np.zeros(2, dtype=np.int64))
-    with pytest.raises(ArgumentError, match="`aum`: row 0 has the score inf"):
+    run = TrainingDynamics({"margin": np.full((1, 2), np.inf, dtype=np.float32)}, np.zeros(2, dtype=np.int64))
+    with pytest.raises(ArgumentError, match="`dynamics`: in epoch 0 row 0 has the margin inf, one of 2 in that epoch"):
         run.scores("aum")

@@ -90,11 +90,12 @@ def test_by_hand():
 
 def test_margins_that_underflow_and_rows_that_an_epoch_did_not_show():
     points, labels, wrong, dynamics = clusters(0.2)
-    spotty = TrainingDynamics(dynamics._signals.copy(), dynamics.labels)
+    spotty = dynamics.take(np.arange(N))
     draw = np.random.default_rng(0)
     unseen = draw.random((spotty.epochs, N)) < 0.3
     unseen[:5, :4], unseen[5] = True, False  # the first rows are not seen before the last epoch
-    spotty._signals[:, unseen] = np.nan
+    for signal in spotty.signals:
+        spotty[signal][unseen] = np.nan
     whole = signals(points, labels, spotty)
     cut = suspects(whole, "auto") > 0
     assert (cut & wrong).sum() / wrong.sum() > 0.75
@@ -134,7 +135,8 @@ def test_an_epoch_that_showed_few_rows_stops_nothing():
 
 def test_rows_that_no_epoch_showed_are_refused():
     points, labels, _, dynamics = clusters(0.1)
-    dynamics._signals[:, :, 7] = np.nan
+    for signal in dynamics.signals:
+        dynamics[signal][:, 7] = np.nan
     with pytest.raises(hf_prune.ArgumentError, match=r"1 of 1200 rows were never seen .* the first is row 7"):
         suspects(signals(points, labels, dynamics), "auto")
 
@@ -234,7 +236,7 @@ def test_a_fraction_cuts_the_lowest_margins_and_ties_come_back_in_the_order_of_r
 def test_mean_margins_that_are_no_number_are_refused():
     dynamics = TrainingDynamics.from_logits([[[1.0, 0.0], [2.0, 0.0]]], [0, 0])
     dynamics["margin"][0, 1] = np.inf
-    with pytest.raises(hf_prune.ArgumentError, match="`dynamics`: row 1 has the mean margin inf"):
+    with pytest.raises(hf_prune.ArgumentError, match="`dynamics`: in epoch 0 row 1 has the margin inf"):
         suspects(Signals(2, {"dynamics": dynamics}), 0.5)
 
 

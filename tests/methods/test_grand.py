@@ -35,6 +35,6 @@ def test_refusals():
     dataset = Dataset.from_dict({"label": [0, 1, 0]})
     with pytest.raises(hf_prune.MissingSignalError, match="`grand`: these dynamics hold no features; train with"):
         dataset.prune("grand", keep=1, dynamics=run)
-    other = hf_prune.TrainingDynamics(np.zeros((5, 1, 3), np.float32), np.full(3, -1), task="multi-label")
+    other = hf_prune.TrainingDynamics({"el2n": np.zeros((1, 3), np.float32)}, np.full(3, -1), task="multi-label")
     with pytest.raises(hf_prune.ArgumentError, match="`grand`: wanted dynamics of a run with one label a row"):
         dataset.prune("grand", keep=1, dynamics=other)

@@ -5,7 +5,7 @@ import pytest
 
 import hf_prune
 from hf_prune import ByScore
-from hf_prune.dynamics.dynamics import SIGNALS, TrainingDynamics
+from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.signals.signals import Signals
 
 NAN = np.nan
@@ -13,9 +13,9 @@ NAN = np.nan
 
 def recorded(signal, epochs):
     """Dynamics of which one signal is given, as (epochs, n)."""
-    values = np.full((len(SIGNALS), *np.shape(epochs)), np.nan, dtype=np.float32)
-    values[SIGNALS.index(signal)] = epochs
-    return Signals(values.shape[2], {"dynamics": TrainingDynamics(values, np.zeros(values.shape[2], dtype=np.int64))})
+    values = np.array(epochs, dtype=np.float32)
+    dynamics = TrainingDynamics({signal: values}, np.zeros(values.shape[1], dtype=np.int64))
+    return Signals(len(dynamics), {"dynamics": dynamics})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hf_prune import TrainingDynamics
-from hf_prune.dynamics.dynamics import SIGNALS
+from hf_prune.dynamics.formulas import SIGNALS
 from tests.processes.two_processes import CLASSES, EPOCHS, SCENARIOS, N
 
 SCRIPT = Path(__file__).with_name("two_processes.py")

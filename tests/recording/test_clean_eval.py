@@ -7,8 +7,8 @@ from transformers import TrainerCallback
 
 import hf_prune
 from hf_prune import PruningTrainerCallback, TrainingDynamics
-from hf_prune.dynamics.dynamics import SIGNALS
-from tests.recording.test_callback import assert_same_run, train
+from hf_prune.dynamics.formulas import SIGNALS
+from tests.recording.witness import assert_same_run, train
 
 
 class Looker(TrainerCallback):

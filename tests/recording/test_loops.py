@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 import hf_prune
 from hf_prune import PruningTrainerCallback
-from hf_prune.dynamics.dynamics import SIGNALS
+from hf_prune.dynamics.formulas import SIGNALS
 
 EPOCHS = 6
 """More than there is room for at first."""

@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from hf_prune import ArgumentError, ArgumentTypeError, TrainingDynamics
-from hf_prune.dynamics.dynamics import SIGNALS
-from tests.dynamics.test_dynamics import Trap
-
-NAN = np.nan
+from hf_prune.dynamics.formulas import SIGNALS
+from tests.dynamics.runs import NAN, Trap, assert_same
 
 
 @pytest.fixture
@@ -25,25 +23,6 @@ def run():
     run.labels[2] = -1
     run.features = {"early": np.float32([[1, 2], [3, 4], [NAN, NAN]]), "last": np.float32([[5], [6], [NAN]])}
     return run
-
-
-def bits(array):
-    """Of floats, so that zeros of either sign and NaNs of any kind are told apart."""
-    return np.ascontiguousarray(array).view(np.uint32).tolist()
-
-
-def assert_same(found, run):
-    assert (found.epochs, len(found)) == (run.epochs, len(run))
-    for signal in SIGNALS:
-        assert bits(found[signal]) == bits(run[signal])
-        assert found[signal].dtype == np.float32
-    assert found.labels.tolist() == run.labels.tolist()
-    assert found.labels.dtype == np.int64
-    assert list(found.features) == list(run.features)
-    for moment, array in run.features.items():
-        assert found.features[moment].shape == array.shape
-        assert bits(found.features[moment]) == bits(array)
-        assert found.features[moment].dtype == np.float32
 
 
 def test_a_row_for_each_example(run):
@@ -89,7 +68,7 @@ def dynamics(draw):
         moment: draw(arrays.arrays(np.uint32, (n, draw(st.integers(1, 3))), elements=floats)).view(np.float32)
         for moment in moments
     }
-    return TrainingDynamics(signals, labels, features)
+    return TrainingDynamics(dict(zip(SIGNALS, signals, strict=True)), labels, features)
 
 
 @given(
@@ -222,12 +201,24 @@ def test_columns_of_other_types(run, name, array, match, tmp_path):
         TrainingDynamics.from_parquet(path)
 
 
-@pytest.mark.parametrize("name", ["row", "label", *SIGNALS])
+@pytest.mark.parametrize("name", ["row", "label"])
 def test_a_column_that_is_missing(run, name):
     with pytest.raises(ArgumentError, match=f"`dataset`: no column '{name}'; wanted a table that TrainingDynamics"):
         TrainingDynamics.from_dataset(run.to_dataset().remove_columns(name))
     with pytest.raises(ArgumentError, match=f"Did you mean '{name}_'"):
         TrainingDynamics.from_dataset(run.to_dataset().rename_column(name, f"{name}_"))
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_that_a_table_lacks_is_an_error_once_it_is_asked_for(run, name, tmp_path):
+    table = run.to_dataset().remove_columns(name)
+    table.to_parquet(tmp_path / "run")
+    for older in (TrainingDynamics.from_dataset(table), TrainingDynamics.from_parquet(tmp_path / "run")):
+        assert older.signals == tuple(signal for signal in SIGNALS if signal != name)
+        with pytest.raises(ArgumentError, match=f"this single-label run holds no '{name}', it holds "):
+            older.mean(name)
+    with pytest.raises(ArgumentError, match="`dataset`: no column 'loss'; wanted a table that TrainingDynamics"):
+        TrainingDynamics.from_dataset(run.to_dataset().remove_columns([*SIGNALS]))
 
 
 def test_other_datasets():
@@ -250,7 +241,7 @@ def test_what_is_no_dataset(run):
 
 
 def test_nothing_to_write():
-    no_epoch = TrainingDynamics(np.zeros((5, 0, 3), dtype=np.float32), np.zeros(3, dtype=np.int64))
+    no_epoch = TrainingDynamics({"loss": np.zeros((0, 3), dtype=np.float32)}, np.zeros(3, dtype=np.int64))
     with pytest.raises(ArgumentError, match=r"`dynamics`: there is nothing of 'loss' to write, its shape is \(3, 0\)"):
         no_epoch.to_dataset()
     one = TrainingDynamics.from_logits([[[2.0, 0.0]]], [0])

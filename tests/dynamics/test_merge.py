@@ -8,16 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from hf_prune import AlignmentError, ArgumentError, ArgumentTypeError, TrainingDynamics
-from hf_prune.dynamics.dynamics import SIGNALS
-
-NAN = np.nan
+from hf_prune.dynamics.formulas import SIGNALS
+from tests.dynamics.runs import NAN
+from tests.dynamics.runs import dynamics_of as of_labels
 
 
 def dynamics_of(margin, labels=None, signal=None):
-    """Dynamics that hold `margin`, (epochs, n), as one signal or as every one."""
-    margin = np.array(margin, dtype=np.float32)
-    signals = np.stack([margin if signal in (None, name) else np.zeros_like(margin) for name in SIGNALS])
-    return TrainingDynamics(signals, np.array([0] * margin.shape[1] if labels is None else labels, dtype=np.int64))
+    """Dynamics of rows that all have the label 0, unless others are given."""
+    return of_labels(margin, [0] * np.shape(margin)[1] if labels is None else labels, signal=signal)
 
 
 def test_mean_over_the_runs_that_saw_a_row():
@@ -42,7 +40,7 @@ def test_mean_over_the_runs_that_saw_a_row():
 def test_merged_is_the_mean_without_nan(runs):
     before = runs.copy()
     labels = np.arange(runs.shape[3])
-    merged = TrainingDynamics.merge(TrainingDynamics(run, labels) for run in runs)
+    merged = TrainingDynamics.merge(TrainingDynamics(dict(zip(SIGNALS, run, strict=True)), labels) for run in runs)
     masked = np.ma.masked_invalid(runs.astype(np.float64)).mean(axis=0)
     wanted = np.ma.filled(masked, NAN)
     for number, signal in enumerate(SIGNALS):
@@ -66,7 +64,7 @@ def test_one_run_is_a_copy_without_features():
 
 def test_infinite_values():
     runs = [dynamics_of([[np.inf, np.inf, -np.inf]]), dynamics_of([[1, -np.inf, -np.inf]])]
-    np.testing.assert_array_equal(TrainingDynamics.merge(runs)["margin"], [[np.inf, NAN, -np.inf]])
+    np.testing.assert_array_equal(TrainingDynamics.merge(runs)["margin"], [[np.inf, np.inf, -np.inf]])
 
 
 def test_runs_as_prune_takes_them(tmp_path):

@@ -1,0 +1,74 @@
+"""The signals of logits that are given as arrays, for runs that no callback recorded."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hf_prune.dynamics.formulas import OneLabel, signals_of, values_of
+from hf_prune.errors import ArgumentError, ArgumentTypeError
+
+
+def signals_from_logits(logits: ArrayLike, labels: ArrayLike) -> tuple[dict[str, NDArray[np.float32]], NDArray[Any]]:
+    """Signals by name, each (epochs, n), and the (n,) labels.
+
+    Args:
+        logits: (epochs, n, classes) numbers; NaN in every class where a row was not seen.
+        labels: (n,) ints.
+
+    Raises:
+        ArgumentError: other shapes or labels, or a row that was seen with infinite or NaN logits.
+    """
+    try:
+        logits, labels = np.asarray(logits), np.asarray(labels)
+    except ValueError as error:
+        raise ArgumentError(f"`logits`, `labels`: wanted numbers in rows of equal length; {error}") from error
+    if logits.dtype.kind not in "fiu":
+        raise ArgumentTypeError(f"`logits`: wanted floats, got {logits.dtype}")
+    if logits.ndim != 3 or logits.shape[1:2] != labels.shape or logits.shape[2] < 2:
+        raise ArgumentError(
+            "`logits`, `labels`: wanted shapes (epochs, n, classes >= 2) and (n,), "
+            f"got {logits.shape} and {labels.shape}"
+        )
+    if not np.issubdtype(labels.dtype, np.integer) or not ((labels >= 0) & (labels < logits.shape[2])).all():
+        raise ArgumentError(f"`labels`: wanted whole numbers from 0 to {logits.shape[2] - 1}")
+    names = signals_of("single-label")
+    signals = np.empty((len(names), *logits.shape[:2]), dtype=np.float32)
+    for epoch, at_epoch in enumerate(logits):
+        with np.errstate(all="ignore"):  # what overflows or is no number is refused below
+            signals[:, epoch] = values_of(one_label(at_epoch.astype(np.float64), labels), np).T
+        unseen = np.isnan(at_epoch).all(axis=1)
+        _check_finite(dict(zip(names, signals[:, epoch], strict=True)), unseen, epoch)
+        signals[:, epoch, unseen] = np.nan
+    return dict(zip(names, signals, strict=True)), labels
+
+
+def one_label(logits: NDArray[np.float64], labels: NDArray[Any]) -> OneLabel:
+    """From (n, classes) logits and (n,) labels; hf_prune.recording.tasks has the same for torch."""
+    rows = np.arange(len(labels))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    others, error = logits.copy(), np.exp(log_p)
+    others[rows, labels] = -np.inf
+    error[rows, labels] -= 1
+    return OneLabel(
+        log_p=log_p,
+        log_p_true=log_p[rows, labels],
+        true=logits[rows, labels],
+        largest_other=others.max(axis=1),
+        right=logits.argmax(axis=1) == labels,
+        error=error,
+    )
+
+
+def _check_finite(values: Mapping[str, NDArray[np.float32]], unseen: NDArray[np.bool_], epoch: int) -> None:
+    for signal, of_rows in values.items():
+        infinite = np.isinf(of_rows) & ~unseen
+        if infinite.any():
+            row = int(np.argmax(infinite))
+            raise ArgumentError(
+                f"`logits`: in epoch {epoch} row {row} has the {signal} {of_rows[row]}, its logits are infinite or "
+                "NaN; wanted finite ones, -inf for masked classes other than the label's, or NaN in every class where "
+                "the row was not seen"
+            )
