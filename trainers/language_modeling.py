@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.utils import send_to_device
 from datasets import Dataset, DatasetDict
 from datasets.utils import tqdm
 from tokenizers import ByteLevelBPETokenizer
@@ -151,7 +152,7 @@ def perplexities(trainer: Trainer, rows: Dataset) -> tuple[float, float]:
     losses, tokens = np.zeros(len(rows)), np.zeros(len(rows))
     for start in range(0, len(rows), 64):
         batch = trainer.data_collator([{"input_ids": ids} for ids in rows[start : start + 64]["input_ids"]])
-        batch = {name: value.to(model.device) for name, value in batch.items()}
+        batch = send_to_device(batch, model.device)
         targets = batch.pop("labels")[:, 1:]
         logits = model(**batch).logits[:, :-1]
         of_tokens = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
