@@ -23,10 +23,10 @@ quality: $(VENV)/.dev
 	$(BIN)/mypy
 
 quality-table: $(VENV)/.bench
-	$(BIN)/python tests/benchmarks/quality.py
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/quality.py
 
 drop-table: $(VENV)/.bench
-	$(BIN)/python tests/benchmarks/drop_quality.py
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/drop_quality.py
 
 style: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -1,11 +1,42 @@
-"""Checkpoints of tiny encoders, written from configs: nothing is downloaded."""
+"""Tiny encoders: checkpoints written from configs, so that nothing is downloaded, and their vectors by hand."""
 
 import json
 from pathlib import Path
 
+import numpy as np
+
 WORDS = [f"word{number}" for number in range(50)]
 LONGEST = 16
 """Tokens that the text encoders take."""
+TEXTS = ["word1 word2", "word3", "word1 word2 word3 word4", "word5 word6", "word7"]
+
+
+class Counting:
+    """An encoder that knows which values it has seen."""
+
+    def __init__(self, d=2):
+        self.seen, self.d = [], d
+
+    def __call__(self, values):
+        self.seen += values
+        return [[len(value), *range(self.d - 1)] for value in values]
+
+    def __reduce__(self):  # what it has seen doesn't make it another encoder
+        return Counting, (self.d,)
+
+
+def hidden_states(folder, texts):
+    """Returns for each text the (tokens, d) output of the model for it alone, without padding."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    with torch.no_grad():
+        return [model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].numpy() for text in texts]
+
+
+def token_means(folder, texts):
+    return np.stack([states.mean(0) for states in hidden_states(folder, texts)])
 
 
 def tokenizer(specials=("[PAD]", "[UNK]", "[CLS]", "[SEP]")):
@@ -33,18 +64,32 @@ def bert(folder, seed=0):
     return str(folder)
 
 
-def sentence_bert(folder, *, pooling="pooling_mode_mean_tokens", normalize=True, longest=8, extra=None):
-    """As sentence-transformers saves it."""
+def sentence_bert(folder, *, pooling="pooling_mode_mean_tokens", normalize=True, more=None, settings=None, **reading):
+    """Saves a BERT the way sentence-transformers does.
+
+    Args:
+        pooling: the mode that is on in the settings of old versions, or the settings themselves.
+        more: the type of a module to add at the end.
+        settings: of the whole model, such as its prompts.
+        **reading: how the transformer reads, with max_seq_length=8 by default.
+    """
     bert(folder)
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
-    modules += [("2_Normalize", "Normalize")] * normalize + ([("3_More", extra)] if extra else [])
-    named = [{"path": path, "type": f"sentence_transformers.models.{name}"} for path, name in modules]
-    (Path(folder) / "modules.json").write_text(json.dumps(named))
-    (Path(folder) / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": longest}))
+    modules += [("2_Normalize", "Normalize")] * normalize + ([("3_More", more)] if more else [])
+    named = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{name}"}
+        for number, (path, name) in enumerate(modules)
+    ]
+    pooling = pooling if isinstance(pooling, dict) else {pooling: True}
+    files = {
+        "modules.json": named,
+        "config_sentence_transformers.json": settings or {},
+        "sentence_bert_config.json": {"max_seq_length": 8, **reading},
+        "1_Pooling/config.json": {"word_embedding_dimension": 16, **pooling},
+    }
     (Path(folder) / "1_Pooling").mkdir()
-    (Path(folder) / "1_Pooling" / "config.json").write_text(
-        json.dumps({pooling: True, "word_embedding_dimension": 16})
-    )
+    for name, content in files.items():
+        (Path(folder) / name).write_text(json.dumps(content))
     return str(folder)
 
 

@@ -17,7 +17,7 @@ Mapped = np.memmap[Any, np.dtype[Any]]
 
 
 class VectorFile:
-    """The vectors in `folder`: those of finished shards are there for good.
+    """Holds the vectors in `folder`: those of finished shards are there for good.
 
     `vectors.npy` appears once all are there, by a rename; any numpy reads it. Until then the vectors grow beside one
     byte a shard, which is set after the shard's vectors have reached the disk. Several processes may fill one file.
@@ -35,7 +35,7 @@ class VectorFile:
         return (self.folder / MARKS).is_file()
 
     def begin(self, shape: tuple[int, int], shards: int, about: Mapping[str, Any]) -> None:
-        """Reserve the space.
+        """Reserves the space.
 
         Args:
             shape: (n, d).
@@ -59,27 +59,27 @@ class VectorFile:
         np.save(self.folder / MARKS, np.zeros(shards, dtype=np.uint8))
 
     def missing(self) -> NDArray[np.int64]:
-        """The shards that are not there yet."""
+        """Returns the shards that are not there yet."""
         return np.flatnonzero(np.load(self.folder / MARKS) == 0)
 
     def open(self) -> tuple[Mapped, Mapped]:
-        """The growing vectors and the marks of their shards, for `finish_shard`."""
+        """Returns the growing vectors and the marks of their shards, for `finish_shard`."""
         vectors = np.load(self.folder / GROWING, mmap_mode="r+")
         return vectors, np.load(self.folder / MARKS, mmap_mode="r+")
 
     def end(self) -> None:
-        """All shards are there."""
+        """Gives the file its final name; to be called once all shards are there."""
         (self.folder / GROWING).replace(self.folder / COMPLETE)
         (self.folder / MARKS).unlink()
 
     def read(self) -> NDArray[np.float32]:
-        """(n, d) float32, mapped and read-only."""
+        """Returns (n, d) float32, mapped and read-only."""
         vectors: NDArray[np.float32] = np.load(self.folder / COMPLETE, mmap_mode="r")
         return vectors
 
 
 def finish_shard(vectors: Mapped, marks: Mapped, shard: int) -> None:
-    """Mark a shard whose vectors are written, once they lie on the disk."""
+    """Marks a shard whose vectors are written, once they lie on the disk."""
     vectors.flush()
     marks[shard] = 1
     marks.flush()

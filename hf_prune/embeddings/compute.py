@@ -55,7 +55,7 @@ def embed(
     name: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> NDArray[np.float32]:
-    """(n, d) float32, one vector for each row: read-only and mapped from a cache, where it is computed only once.
+    """Returns (n, d) float32, a vector for each row, read-only and mapped from a cache where it is computed only once.
 
     The cache is keyed by the rows' content, the encoder's weights and settings, and the options that decide the
     vectors. After Ctrl-C or a kill the same call goes on where it stopped, and repeats at most 16 batches. Under
@@ -64,15 +64,15 @@ def embed(
 
     Args:
         dataset: the n rows.
-        encoder: a checkpoint for transformers, text or images, by Hub id or folder, which is downloaded if it must
-            be; a model, whose vectors are what enters its classification head, or else its hidden states or output,
-            pooled; or a function from a list of the column's values to (batch, d) numbers.
+        encoder: a checkpoint for transformers or sentence-transformers, of texts or images, by Hub id or folder, which
+            is downloaded if it must be; a model, whose vectors are what enters its classification head, or else its
+            hidden states or output, pooled; or a function from a list of the column's values to (batch, d) numbers.
         column: of texts or images; by default the only such one, else `text` or `image`. A function may take other
             columns.
         processor: for a model its tokenizer or image processor; or the function that makes its batches of rows, such
             as trainer.data_collator, which then gets all columns.
-        pooling: how token vectors become one: "mean", "first" or "last"; by default what a sentence-transformers
-            checkpoint says, which also says whether vectors get unit length, and else the mean.
+        pooling: how token vectors become one: "mean", "first" or "last"; by default the mean. A sentence-transformers
+            checkpoint says this itself, and whether vectors get unit length: they are those of its own `encode`.
         truncate: read only the beginning of texts that are longer than the encoder takes, in place of an error.
         precision: of a model that is run here: "float32", "bfloat16", which is mixed precision, or "auto": bfloat16
             where the processor or accelerator is faster with it.
@@ -86,6 +86,7 @@ def embed(
         ArgumentError: an empty text or unreadable image, a text that is too long, an encoder that can't be loaded, or
             one whose numbers are not finite; the message names the row. Batches that are finished stay in the cache.
         ArgumentTypeError: the column holds neither texts nor images, or an argument is of another type.
+        MissingExtraError: only sentence-transformers, which is not installed, can run the checkpoint.
 
     >>> from datasets import Dataset
     >>> import hf_prune, tempfile
@@ -123,24 +124,24 @@ def embed(
         )
     file = VectorFile(_root(cache_dir) / key)
     about: dict[str, Any] = {"encoder": name or encoder_name(encoder), "columns": columns, "precision": precision}
-    about["versions"] = {library: version(library) for library in ("torch", "transformers")}
+    about["versions"] = {library: version(library) for library in chosen.libraries}
     values = Values(dataset.select_columns(columns), None if chosen.whole_rows else column, kind, chosen.prepare)
     plan = partial(batches_of, dataset, column if kind == "text" else None, batch_size)
-    _fill(file, _Work(values, plan, chosen, precision, num_workers, about), state)
+    _fill(file, _Computation(values, plan, chosen, precision, num_workers, about), state)
     return file.read()
 
 
 def encoder_name(encoder: Any) -> str:
-    """For people: the checkpoint, of a folder its name alone, or what the model or function is called."""
+    """Returns a name for people: the checkpoint's, of a folder its last part, or the model's or function's."""
     if isinstance(encoder, str | os.PathLike):
         return Path(encoder).resolve().name if Path(encoder).is_dir() else os.fspath(encoder)
     return str(getattr(encoder, "__qualname__", type(encoder).__qualname__))
 
 
 def batches_of(dataset: Dataset, text_column: str | None, batch_size: int) -> list[Batch]:
-    """All rows in batches, the longest texts first, so that what is too long for the memory shows at once.
+    """Returns all rows in batches, the longest texts first, so that what is too long for the memory shows at once.
 
-    They are fixed by the data and the batch size alone, as is the padding of each text.
+    The batches, and with them the padding of each text, are fixed by the data and the batch size alone.
     """
     rows = np.arange(len(dataset))
     if text_column is not None:
@@ -150,42 +151,42 @@ def batches_of(dataset: Dataset, text_column: str | None, batch_size: int) -> li
     return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
 
 
-def _fill(file: VectorFile, work: "_Work", state: PartialState) -> None:
-    """Compute what is missing, each process its part."""
+def _fill(file: VectorFile, computation: "_Computation", state: PartialState) -> None:
+    """Computes what is missing, each process its part."""
     main = state.is_main_process
     lock: Any = nullcontext()
     if main and not file.complete:
         file.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(file.folder / "lock")  # of two runs at the same time the second waits and finds it done
     with lock:
-        _in_all(lambda: work.begin(file) if main and not (file.complete or file.begun) else None)
+        _in_all(lambda: computation.begin(file) if main and not (file.complete or file.begun) else None)
         (missing,) = broadcast_object_list([None if not main or file.complete else file.missing()])
         if missing is not None:
-            _in_all(lambda: work.do(file, missing[state.process_index :: state.num_processes], quiet=not main))
+            shards = missing[state.process_index :: state.num_processes]
+            _in_all(lambda: computation.add(file, shards, quiet=not main))
             if main:
                 file.end()
     state.wait_for_everyone()
 
 
 def _in_all(action: Callable[[], None]) -> None:
-    """Run `action`; an error of one process is raised in all, so that none waits for it."""
+    """Runs `action`, and raises an error of one process in all, so that none waits for it."""
     error = None
     try:
         action()
-    except HFPruneError as found:
-        error = found
-    errors = [found for found in gather_object([error]) if found is not None]
-    if errors:
-        raise errors[0]
+    except HFPruneError as raised:
+        error = raised
+    for first in filter(None, gather_object([error])):
+        raise first
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What is to be encoded, in shards of BATCHES_IN_SHARD batches, and how.
+class _Computation:
+    """Encodes rows in shards of BATCHES_IN_SHARD batches.
 
     Attributes:
         plan: gives the batches; asked for only where something is missing.
-        about: as in VectorFile.begin.
+        about: what the vectors are, for VectorFile.begin.
     """
 
     values: Values
@@ -206,7 +207,7 @@ class _Work:
         shards = math.ceil(len(self.batches) / BATCHES_IN_SHARD)
         file.begin((len(self.values), d), shards, self.about | {"shape": [len(self.values), d]})
 
-    def do(self, file: VectorFile, shards: NDArray[np.int64], *, quiet: bool) -> None:
+    def add(self, file: VectorFile, shards: NDArray[np.int64], *, quiet: bool) -> None:
         vectors, marks = file.open()
         parts = [self.batches[shard * BATCHES_IN_SHARD :][:BATCHES_IN_SHARD] for shard in shards]
         loader = iter(
@@ -234,15 +235,15 @@ def _unchanged(batch: Any) -> Any:
     return batch
 
 
-def _checked(found: Any, rows: Batch, d: int | None = None) -> NDArray[np.float32]:
-    """(batch, d) finite float32."""
-    if isinstance(found, torch.Tensor):
-        found = found.float().cpu()
+def _checked(numbers: Any, rows: Batch, d: int | None = None) -> NDArray[np.float32]:
+    """Returns what an encoder gave as (batch, d) finite float32, or says what is wrong with it."""
+    if isinstance(numbers, torch.Tensor):
+        numbers = numbers.float().cpu()
     try:
-        vectors = np.asarray(found, dtype=np.float32)
+        vectors = np.asarray(numbers, dtype=np.float32)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ArgumentTypeError(
-            f"`encoder`: wanted (batch, d) numbers, got {type(found).__name__}: {error}"
+            f"`encoder`: wanted (batch, d) numbers, got {type(numbers).__name__}: {error}"
         ) from error
     if vectors.ndim != 2 or not vectors.size or vectors.shape != (len(rows), d or vectors.shape[1]):
         wanted = f"({len(rows)}, {d or 'd'})"
@@ -276,7 +277,7 @@ def _key(encoder: Encoder, *decides: Any) -> str:
 
 
 def _has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 faster than float32."""
+    """Tells whether the device multiplies bfloat16 faster than float32."""
     if device.type == "cpu":
         return has_bfloat16_units()
     return device.type == "xpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False))

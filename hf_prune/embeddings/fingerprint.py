@@ -1,11 +1,11 @@
-"""What tells one encoder from another, so that its vectors are not taken for the other's: digests of all it is."""
+"""Digests that tell one encoder from another, so that its vectors are not taken for the other's."""
 
 import hashlib
 import inspect
 import json
 import pickle
 import tempfile
-from collections.abc import Callable, Container
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,14 @@ from torch import nn
 from hf_prune.errors import ArgumentError
 
 LIBRARIES = ("torch.", "transformers.")
-"""What the code of these does goes with their version and not with the encoder."""
+"""Modules whose code goes with the version of their library, and not with the encoder."""
 
 PASSING = frozenset({"truncation", "padding", "name_or_path", "is_local"})
 """Entries of a tokenizer's files that its last call has left there, or that say where it was loaded from."""
 
 
 def model_digest(model: nn.Module, without: Container[str] = ()) -> str:
-    """Of the classes, the settings and every weight but those named, wherever the model came from."""
+    """Digests the classes, the settings and every weight but those named, wherever the model came from."""
     digest = hashlib.blake2b(digest_size=16)
     classes = {f"{cls.__module__}.{cls.__qualname__}": cls for cls in map(type, model.modules())}
     for name, cls in sorted(classes.items()):
@@ -44,7 +44,7 @@ def model_digest(model: nn.Module, without: Container[str] = ()) -> str:
 
 
 def _source(cls: type) -> str:
-    """The code of a class, as far as it can be read."""
+    """Returns the code of a class, as far as it can be read."""
     try:
         return inspect.getsource(cls)
     except (OSError, TypeError):  # typed into an interpreter
@@ -52,7 +52,7 @@ def _source(cls: type) -> str:
 
 
 def processor_digest(processor: Any) -> str:
-    """Of a tokenizer or image processor, by the files that it saves."""
+    """Digests a tokenizer or image processor by the files that it saves."""
     digest = hashlib.blake2b(f"{type(processor).__qualname__}".encode(), digest_size=16)
     with tempfile.TemporaryDirectory() as folder:
         processor.save_pretrained(folder)
@@ -66,17 +66,17 @@ def processor_digest(processor: Any) -> str:
     return digest.hexdigest()
 
 
-def function_digest(argument: str, function: Callable[..., Any]) -> str:
-    """Of a function's code and all that it refers to, as `Dataset.map` tells functions apart.
+def function_digest(argument: str, function: Any) -> str:
+    """Digests a function's code and all that it refers to, as `Dataset.map` tells functions apart.
 
     Raises:
         ArgumentError: it refers to something that can't be read, such as an open connection.
     """
     try:
-        found: str = Hasher.hash(function)
+        digest: str = Hasher.hash(function)
     except (pickle.PickleError, TypeError, ValueError, AttributeError, RuntimeError, OSError, ImportError) as error:
         raise ArgumentError(
             f"`{argument}`: can't tell {function!r} from other functions ({type(error).__name__}: {error}); pass "
             "name= with a text that changes whenever the vectors do"
         ) from error
-    return found
+    return digest

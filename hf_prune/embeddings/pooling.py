@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from torch import nn
 
 from hf_prune.embeddings.sentence_transformers import SentenceSettings
@@ -15,8 +16,7 @@ POOLINGS = ("mean", "first", "last")
 
 
 class Vectors:
-    """From a batch to one vector a row: what a CLIP-like model calls features, what enters the head, or the pooled
-    hidden states."""
+    """Gives one vector a row: what a CLIP-like model calls features, what enters the head, or pooled hidden states."""
 
     def __init__(self, model: Any, kind: Kind | None, settings: SentenceSettings) -> None:
         self._model, self._settings = model, settings
@@ -28,8 +28,7 @@ class Vectors:
             self._model = base.get_encoder() if encodes_alone else base
 
     def __call__(self, batch: Mapping[str, Any]) -> torch.Tensor:
-        device = device_of(self._model)
-        batch = {name: value.to(device) for name, value in batch.items() if isinstance(value, torch.Tensor)}
+        batch = send_to_device(batch, device_of(self._model))
         if self._features is not None:
             output = self._features(**batch)
             hidden = output if isinstance(output, torch.Tensor) else output.pooler_output
@@ -58,7 +57,7 @@ class Vectors:
 
 
 def pooled(hidden: torch.Tensor, mask: torch.Tensor | None, pooling: str) -> torch.Tensor:
-    """(batch, d) of (batch, tokens, d), (batch, d, height, width) or (batch, d).
+    """Returns (batch, d) vectors of (batch, tokens, d), (batch, d, height, width) or (batch, d) hidden states.
 
     Args:
         mask: (batch, tokens), 0 where a token is padding; None where there is none.
@@ -79,7 +78,7 @@ def pooled(hidden: torch.Tensor, mask: torch.Tensor | None, pooling: str) -> tor
 
 
 def _head(model: Any) -> nn.Module | None:
-    """The classification head of a trained model; base models have none."""
+    """Returns the classification head of a trained model, and None for a base model, which has none."""
     if getattr(model, "base_model", None) is model:
         return None
     try:

@@ -17,7 +17,7 @@ SHOWN = 3
 
 
 def column_kind(dataset: Dataset, column: str) -> Kind | None:
-    """What a column holds; None for what is neither text nor image."""
+    """Returns what a column holds, and None where it is neither texts nor images."""
     feature = dataset.features[column]
     if isinstance(feature, Value) and feature.dtype in ("string", "large_string"):
         return "text"
@@ -25,26 +25,26 @@ def column_kind(dataset: Dataset, column: str) -> Kind | None:
 
 
 def default_column(dataset: Dataset) -> str:
-    """The only column of texts or images, else the one called `text` or `image`.
+    """Returns the only column of texts or images, else the one called `text` or `image`.
 
     Raises:
         ArgumentError: there are none, or several that may be meant.
     """
-    found: list[str] = [column for column in dataset.column_names if column_kind(dataset, column)]
-    if len(found) > 1:
-        found = [column for column in found if column in ("text", "image")] or found
-    if len(found) != 1:
+    usable: list[str] = [column for column in dataset.column_names if column_kind(dataset, column)]
+    if len(usable) > 1:
+        usable = [column for column in usable if column in ("text", "image")] or usable
+    if len(usable) != 1:
         columns = {column: str(dataset.features[column]) for column in dataset.column_names}
-        which = f"{found} are" if found else "no column is"
+        which = f"{usable} are" if usable else "no column is"
         raise ArgumentError(
             f"`column`: {which} of texts or images; name the one to embed, as in "
             f"hf_prune.embed(ds, encoder, column=...). Columns: {columns}"
         )
-    return found[0]
+    return usable[0]
 
 
 def check_values(dataset: Dataset, column: str, kind: Kind) -> None:
-    """Refuse rows with nothing in them, before anything is computed."""
+    """Refuses rows with nothing in them, before anything is computed."""
     stored = dataset.select_columns([column]).with_format("arrow")
     empty: list[int] = []
     for start, part in zip(range(0, len(dataset), 2**16), stored.iter(batch_size=2**16), strict=True):
@@ -62,13 +62,13 @@ def check_values(dataset: Dataset, column: str, kind: Kind) -> None:
 
 
 class Values:
-    """The rows of a dataset as an encoder takes them, a batch at a time; for a DataLoader.
+    """Gives a DataLoader the rows of a dataset as an encoder takes them, a batch at a time.
 
     Args:
         dataset: the rows, with no more columns than are read.
         column: the one to read, or None for whole rows as dictionaries.
         kind: what it holds.
-        prepare: from row positions and their values to a batch.
+        prepare: makes a batch of row positions and their values.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class Values:
         return len(self._dataset)
 
     def __getitems__(self, rows: NDArray[np.int64]) -> Any:
-        found = self._dataset[rows]
+        columns = self._dataset[rows]
         if self._column is None:
-            values = [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
+            values = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         else:
-            values = list(found[self._column])
+            values = list(columns[self._column])
         if self._image is not None:
             values = [self._decoded(row, value) for row, value in zip(rows, values, strict=True)]
         return self._prepare(rows.tolist(), values)

@@ -33,7 +33,7 @@ from fetch import minilm_vectors, write_npz
 from numpy.typing import NDArray
 from splits import drawn, half_and_quarters, halves, scaled, two_draws
 
-from hf_prune.example_data import GARMENTS, fashion_arrays, mnist_5k_arrays, movie_snippets
+from trainers._data import GARMENTS, fashion_arrays, mnist_5k_arrays, movie_snippets
 
 CACHE = Path(__file__).parents[2] / "outputs" / "benchmarks"
 COMPONENTS = 64

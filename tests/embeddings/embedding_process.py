@@ -1,4 +1,4 @@
-"""Run by tests/test_embeddings.py in processes of its own: `embedding_process.py CHECKPOINT CACHE KILL_AFTER`.
+"""Run by test_embedding_processes.py in processes of its own: `embedding_process.py CHECKPOINT CACHE KILL_AFTER`.
 
 Embeds the rows of `a_dataset` and says how many were computed; with KILL_AFTER it is killed after so many batches.
 """
@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset, disable_progress_bars
 
 import hf_prune
-from hf_prune.embeddings import encoders
+from hf_prune.embeddings import batches
 from tests.tiny_encoders import WORDS
 
 N, BATCH = 203, 4
@@ -26,7 +26,7 @@ def a_dataset():
 def main(checkpoint, cache, kill_after):
     torch.set_num_threads(1)
     disable_progress_bars()
-    texts, calls = encoders.Texts.__call__, []
+    texts, calls = batches.Texts.__call__, []
 
     def counted(self, rows, values):
         if calls and len(calls) == kill_after + 1:  # the first is only to see how long vectors are
@@ -34,7 +34,7 @@ def main(checkpoint, cache, kill_after):
         calls.append(len(rows))
         return texts(self, rows, values)
 
-    encoders.Texts.__call__ = counted
+    batches.Texts.__call__ = counted
     vectors = hf_prune.embed(a_dataset(), checkpoint, cache_dir=cache, batch_size=BATCH, precision="float32")
     print(f"computed {sum(calls)} of {len(vectors)}\n", end="", flush=True)
     if "RANK" in os.environ:

@@ -42,20 +42,10 @@ def embed(ds, tmp_path):
     return embed
 
 
-def hidden_states(folder, texts):
-    """For each text the (tokens, d) output of the model, by itself."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-
-    model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    with torch.no_grad():
-        return [model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].numpy() for text in texts]
-
-
 @pytest.mark.parametrize(("pooling", "token"), [("first", 0), ("last", -1)])
 def test_pooling_of_one_token(ds, embed, tmp_path, pooling, token):
     folder = tiny_encoders.bert(tmp_path / "bert")
-    expected = [states[token] for states in hidden_states(folder, ds["text"])]
+    expected = [states[token] for states in tiny_encoders.hidden_states(folder, ds["text"])]
     np.testing.assert_allclose(embed(folder, "text", pooling=pooling), expected, atol=1e-6)
 
 
@@ -67,38 +57,6 @@ def test_padding_at_the_left_end():
     assert pooled(hidden, mask, "mean").tolist() == [[3, 4], [7, 8]]
     assert pooled(hidden, mask, "first").tolist() == [[2, 3], [6, 7]]
     assert pooled(hidden, mask, "last").tolist() == [[4, 5], [8, 9]]
-
-
-@pytest.mark.parametrize(
-    ("mode", "token"),
-    [("pooling_mode_cls_token", 0), ("pooling_mode_lasttoken", -1), ("pooling_mode_mean_tokens", None)],
-)
-@pytest.mark.parametrize("normalize", [True, False])
-def test_sentence_transformers_checkpoints_are_pooled_as_they_say(ds, embed, tmp_path, mode, token, normalize):
-    folder = tiny_encoders.sentence_bert(tmp_path / "bert", pooling=mode, normalize=normalize)
-    states = hidden_states(folder, ds["text"])
-    expected = np.stack([state.mean(0) if token is None else state[token] for state in states])
-    if normalize:
-        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    np.testing.assert_allclose(embed(folder, "text"), expected, atol=1e-6)
-
-
-def test_sentence_transformers_read_as_many_tokens_as_they_say(embed, tmp_path):
-    folder = tiny_encoders.sentence_bert(tmp_path / "bert", longest=5)
-    with pytest.raises(hf_prune.ArgumentError, match="tokens, the encoder takes 5; pass truncate=True"):
-        embed(folder, "text")
-
-
-def test_sentence_transformers_with_other_parts_are_refused(embed, tmp_path):
-    for number, options in enumerate([{"extra": "Dense"}, {"pooling": "pooling_mode_max_tokens"}]):
-        folder = tiny_encoders.sentence_bert(tmp_path / str(number), **options)
-        with pytest.raises(
-            hf_prune.ArgumentError, match=r"pass its own function, as in encoder=SentenceTransformer\("
-        ):
-            embed(folder, "text")
-    (Path(folder) / "modules.json").write_text("{")
-    with pytest.raises(hf_prune.ArgumentError, match=r"'.*modules.json' is damaged"):
-        embed(folder, "text")
 
 
 def test_a_checkpoint_on_the_hub(hub, ds, embed, tmp_path, monkeypatch):
@@ -172,7 +130,7 @@ def test_decoders_and_encoder_decoders(ds, embed, tmp_path):
     gpt = GPT2Model(GPT2Config(vocab_size=words, n_embd=16, n_layer=1, n_head=2, n_positions=tiny_encoders.LONGEST))
     gpt.save_pretrained(tmp_path / "gpt")
     tokenizer.save_pretrained(tmp_path / "gpt")
-    expected = [states[-1] for states in hidden_states(tmp_path / "gpt", ds["text"])]
+    expected = [states[-1] for states in tiny_encoders.hidden_states(tmp_path / "gpt", ds["text"])]
     np.testing.assert_allclose(embed(str(tmp_path / "gpt"), "text", pooling="last"), expected, atol=1e-6)
     np.testing.assert_allclose(embed(gpt, "text", processor=tokenizer, pooling="last"), expected, atol=1e-6)
     assert tokenizer.pad_token is None

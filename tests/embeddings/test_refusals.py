@@ -1,0 +1,141 @@
+"""What `embed` refuses, by name, and what stays in the cache then."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import Dataset, DatasetDict, Features, Image
+
+import hf_prune
+from hf_prune.embeddings.compute import BATCHES_IN_SHARD
+from tests import tiny_encoders
+from tests.tiny_encoders import TEXTS, Counting
+
+
+def test_what_is_finished_stays_after_an_error(cache):
+    texts = [f"{'x' * length} end" for length in range(100, 0, -1)]
+    texts[80] = "bad"
+    broken, repaired = (Dataset.from_dict({"text": texts}) for _ in range(2))
+
+    def fails(values):
+        return [[len(value)] if value != "bad" or fixed else [np.nan] for value in values]
+
+    fixed, size = [], {"batch_size": 2, "cache_dir": cache, "name": "fails"}
+    with pytest.raises(hf_prune.ArgumentError, match="infinite numbers for row 80;"):
+        hf_prune.embed(broken, fails, **size)
+    fixed.append(True)
+    counting = Counting(1)
+    vectors = hf_prune.embed(repaired, counting, **size)
+    assert len(counting.seen) == 100 - 3 * BATCHES_IN_SHARD * 2
+    assert vectors[:, 0].tolist() == [len(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["a", "", "b", " \n", "", ""], r"4 rows of 'text' hold no text \(rows 1, 3, 4, ...\)"),
+        (["a", None], r"1 rows of 'text' hold no text \(rows 1\)"),
+    ],
+)
+def test_empty_texts_are_named_before_anything_is_computed(texts, message, cache):
+    encoder = Counting()
+    with pytest.raises(hf_prune.ArgumentError, match=message):
+        hf_prune.embed(Dataset.from_dict({"text": texts}), encoder, cache_dir=cache)
+    assert not encoder.seen
+
+
+def test_a_row_that_is_too_long_is_named(bert, cache):
+    long = " ".join(["word1"] * 20)
+    ds = Dataset.from_dict({"text": ["word2", long, "word3"]})
+    with pytest.raises(hf_prune.ArgumentError, match="row 1 has 22 tokens, the encoder takes 16; pass truncate=True"):
+        hf_prune.embed(ds, bert, cache_dir=cache)
+    cut = hf_prune.embed(ds, bert, truncate=True, cache_dir=cache, precision="float32")
+    np.testing.assert_allclose(cut[1], tiny_encoders.token_means(bert, [" ".join(["word1"] * 14)])[0], atol=1e-6)
+
+
+def images(tmp_path, *names):
+    import PIL.Image
+
+    for name in names:
+        pixels = np.random.default_rng(len(name)).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+        PIL.Image.fromarray(pixels).save(tmp_path / name)
+    return [str(tmp_path / name) for name in names]
+
+
+def test_an_unreadable_image_is_named_by_row_and_file(tmp_path, cache):
+    files = images(tmp_path, "one.png", "broken.png", "three.png")
+    Path(files[1]).write_bytes(Path(files[1]).read_bytes()[:60])
+    ds = Dataset.from_dict({"image": files}, features=Features({"image": Image()}))
+    with pytest.raises(hf_prune.ArgumentError, match=r"the image of row 1 \(.*broken.png\) can't be read"):
+        hf_prune.embed(ds, lambda values: [[image.width] for image in values], cache_dir=cache)
+    stored = Dataset.from_dict({"image": [{"bytes": b"no image"}]}, features=Features({"image": Image()}))
+    with pytest.raises(hf_prune.ArgumentError, match=r"the image of row 0 \(8 bytes in the dataset\) can't be read"):
+        hf_prune.embed(stored, lambda values: [[image.width] for image in values], cache_dir=cache)
+    nothing = Dataset.from_dict({"image": [None, files[0]]}, features=Features({"image": Image()}))
+    with pytest.raises(hf_prune.ArgumentError, match=r"1 rows of 'image' hold no image \(rows 0\)"):
+        hf_prune.embed(nothing, len, cache_dir=cache)
+
+
+def test_a_file_that_is_gone_is_named(tmp_path, cache):
+    files = images(tmp_path, "one.png", "gone.png")
+    ds = Dataset.from_dict({"image": files}, features=Features({"image": Image()}))
+    Path(files[1]).unlink()
+    with pytest.raises((hf_prune.ArgumentError, FileNotFoundError), match=r"gone.png"):
+        hf_prune.embed(ds, lambda values: [[image.width] for image in values], cache_dir=cache)
+
+
+def test_a_broken_image_is_named_by_workers_too(tmp_path, cache):
+    files = images(tmp_path, *(f"{number}.png" for number in range(9)))
+    Path(files[5]).write_bytes(b"broken")
+    ds = Dataset.from_dict({"image": files}, features=Features({"image": Image()}))
+    with pytest.raises(hf_prune.ArgumentError, match=r"the image of row 5 \(.*5.png\) can't be read"):
+        hf_prune.embed(ds, lambda values: [[image.width] for image in values], cache_dir=cache, num_workers=1)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "options", "error", "message"),
+    [
+        ("no/such-model", {}, ValueError, r"`encoder`: 'no/such-model' could not be loaded(?s:.*)hf download no/such"),
+        ("/no/such/folder", {}, ValueError, "`encoder`: '/no/such/folder' could not be loaded"),
+        (3, {}, TypeError, "`encoder`: wanted a checkpoint's Hub id or folder, a model, or a function"),
+        (len, {"column": "lable"}, ValueError, "`column`: no column 'lable'. Did you mean 'label'?"),
+        ("no/such-model", {"column": "label"}, TypeError, "'label' holds Value"),
+        (len, {"column": 3}, TypeError, "`column`: wanted the name of a column, got 3"),
+        (lambda texts: [1.0] * len(texts), {}, ValueError, r"wanted \(1, d\) numbers for 1 rows, got \(1,\)"),
+        (lambda texts: [[1.0]] * 7, {}, ValueError, r"wanted \(1, d\) numbers for 1 rows, got \(7, 1\)"),
+        (lambda texts: ["a"] * len(texts), {}, TypeError, r"`encoder`: wanted \(batch, d\) numbers, got list"),
+        (len, {"precision": "fp16"}, ValueError, "`precision`: wanted one of"),
+        (len, {"pooling": "max"}, ValueError, "`pooling`: wanted one of"),
+        (len, {"batch_size": 0}, ValueError, "`batch_size`: wanted a whole number of at least 1"),
+        (len, {"truncate": 1}, TypeError, "`truncate`: wanted True or False"),
+    ],
+)
+def test_what_is_refused(ds, cache, encoder, options, error, message):
+    with pytest.raises(error, match=message) as caught:
+        hf_prune.embed(ds, encoder, cache_dir=cache, **options)
+    assert isinstance(caught.value, hf_prune.HFPruneError)
+
+
+def test_datasets_that_are_refused(ds, cache):
+    with pytest.raises(TypeError, match=r'embed each split, as in hf_prune.embed\(dsd\["train"\]'):
+        hf_prune.embed(DatasetDict(train=ds), Counting(), cache_dir=cache)
+    with pytest.raises(ValueError, match="it has no rows to embed"):
+        hf_prune.embed(ds.select([]), Counting(), cache_dir=cache)
+    with pytest.raises(ValueError, match=r"no column is of texts or images; .* Columns: \{'label': "):
+        hf_prune.embed(ds.select_columns(["label"]), Counting(), cache_dir=cache)
+    ds = ds.add_column("more", ["x"] * 5)
+    assert hf_prune.embed(ds, Counting(), cache_dir=cache)[0, 0] == len(TEXTS[0])
+    with pytest.raises(ValueError, match=r"\['first', 'more'\] are of texts or images; name the one"):
+        hf_prune.embed(ds.rename_column("text", "first"), Counting(), cache_dir=cache)
+
+
+def test_no_room_on_the_disk(ds, cache, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(hf_prune.ArgumentError, match="`cache_dir`: no room for the 4e-08 GB of the embeddings"):
+        hf_prune.embed(ds, Counting(), cache_dir=cache)
+    monkeypatch.undo()
+    assert hf_prune.embed(ds, Counting(), cache_dir=cache).shape == (5, 2)
