@@ -59,18 +59,23 @@ def check_values(values: NDArray[np.float32], signal: str, first: int) -> None:
     unseen = np.ones(values.shape[1], dtype=bool)
     for number, epoch in enumerate(values, first):
         unseen &= np.isnan(epoch)
-        if (infinite := np.isinf(epoch)).any():
-            row = int(np.argmax(infinite))
-            raise ArgumentError(
-                f"`dynamics`: in epoch {number} row {row} has the {signal} {epoch[row]}, one of {infinite.sum()} in "
-                "that epoch: the logits were infinite or NaN; leave such epochs out with epochs=, or train anew with "
-                "a smaller learning rate"
-            )
+        check_finite(epoch, signal, number)
     if unseen.any():
         raise ArgumentError(
             f"`dynamics`: {unseen.sum()} of {len(unseen)} rows were never seen in epochs {first} to "
             f"{first + len(values) - 1}, the first is row {np.argmax(unseen)}; train for whole epochs, or prune the "
             "rows that were seen"
+        )
+
+
+def check_finite(values: NDArray[np.float32], signal: str, epoch: int) -> None:
+    """Refuse infinite values, (n,) of one epoch."""
+    if (infinite := np.isinf(values)).any():
+        row = int(np.argmax(infinite))
+        raise ArgumentError(
+            f"`dynamics`: in epoch {epoch} row {row} has the {signal} {values[row]}, one of {infinite.sum()} in that "
+            "epoch: the logits were infinite or NaN; leave such epochs out with epochs=, or train anew with a smaller "
+            "learning rate"
         )
 
 

@@ -78,9 +78,10 @@ def load_with_library(source: str, subfolder: str, revision: str | None, device:
     """Returns the library's model in float32, and the weights of its transformer that `subfolder` lacks."""
     from sentence_transformers import SentenceTransformer
 
-    options = {"device": str(device), "revision": revision, "model_kwargs": {"dtype": torch.float32}}
     with torch.random.fork_rng(devices=[]):  # weights that a checkpoint lacks are drawn
-        model = SentenceTransformer(source, **options)
+        model = SentenceTransformer(
+            source, device=str(device), revision=revision, model_kwargs={"dtype": torch.float32}
+        )
     transformer: Any = getattr(model[0], "model", None)
     if not isinstance(transformer, PreTrainedModel):
         return model, set()

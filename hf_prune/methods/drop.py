@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.arguments import one_of, real_number, whole_number
+from hf_prune.dynamics.rows import check_finite
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups, listed
 from hf_prune.methods.base import Method
@@ -223,7 +224,7 @@ class _Given(Quotas):
 
 
 def _of_training_rows(groups: Groups, signals: Signals) -> Recalls:
-    correct = signals.shared(("correct", "last"), lambda whole: whole.dynamics["correct"][-1])
+    correct = signals.shared(("correct", "last"), _last_correct)
     seen = ~np.isnan(correct)
     support = np.bincount(groups.codes[seen], minlength=len(groups.names)).astype(np.float64)
     right = np.bincount(groups.codes[seen], weights=correct[seen], minlength=len(groups.names))
@@ -231,6 +232,12 @@ def _of_training_rows(groups: Groups, signals: Signals) -> Recalls:
         if size and not count:
             raise ArgumentError(f"`dynamics`: the last epoch showed no row of class {name!r}")
     return Recalls(np.divide(right, support, out=np.ones(len(support)), where=support > 0), support)
+
+
+def _last_correct(whole: Signals) -> NDArray[np.float32]:
+    *_, last = correct = whole.dynamics["correct"]
+    check_finite(last, "correct", len(correct) - 1)
+    return last
 
 
 def _pair(name: str, value: Any) -> tuple[float, float]:
