@@ -1,4 +1,4 @@
-"""The README's Python runs, in its order, on tiny data."""
+"""README and RESULTS: their Python runs, and what they show, link and tell to type is there."""
 
 import re
 from pathlib import Path
@@ -9,10 +9,41 @@ from datasets import DatasetDict
 
 from hf_prune.config import _REGISTRY
 from tests import tiny_encoders
+from tests.benchmarks import tables
+from tests.benchmarks.__main__ import NAMES
 from tests.hub_server import WRITER
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parent.parent
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "RESULTS.md")}
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGES["README.md"], re.DOTALL)
+
+on_each_page = pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+
+
+@on_each_page
+def test_tables_are_those_of_the_committed_results(page):
+    assert tables.filled(page) == page, "run python -m tests.benchmarks tables"
+
+
+def test_every_table_has_a_place():
+    assert sorted(part[2] for page in PAGES.values() for part in tables.PART.finditer(page)) == sorted(tables.PARTS)
+
+
+@on_each_page
+def test_links_lead_somewhere(page):
+    links = [link for link in re.findall(r"\]\((.+?)\)", page) if not link.startswith("https://")]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@on_each_page
+def test_commands_exist(page):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = re.findall(r"-m tests\.benchmarks (\w+)", page)
+    made = re.findall(r"(?:`|^)make ([\w-]+)", page, re.MULTILINE)
+    assert named
+    assert set(named) <= set(NAMES)
+    assert [target for target in made if f"\n{target}:" not in makefile] == []
 
 
 @pytest.fixture

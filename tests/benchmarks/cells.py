@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features, Value
-from networks import Predictions
 from numpy.typing import NDArray
-from real_data import Data
-from report import FULL
 
 import hf_prune  # noqa: F401  (adds Dataset.prune)
+from tests.benchmarks.networks import Predictions
+from tests.benchmarks.real_data import Data
+from tests.benchmarks.report import FULL
 
 NAME = pa.dictionary(pa.int8(), pa.string())
 SCHEMA = pa.schema(

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from datasets import ClassLabel, Dataset, Features, List, Value
 from numpy.typing import NDArray
-from real_data import Data
 
 from hf_prune import PruningTrainerCallback, TrainingDynamics
+from tests.benchmarks.real_data import Data
 
 sys.path.append(str(Path(__file__).parents[2] / "trainers"))
 import image_classification as recipe

@@ -29,11 +29,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from fetch import minilm_vectors, write_npz
 from numpy.typing import NDArray
-from splits import drawn, half_and_quarters, halves, scaled, two_draws
 
 from hf_prune.example_data import GARMENTS, fashion_arrays, mnist_5k_arrays, movie_snippets
+from tests.benchmarks.fetch import minilm_vectors, write_npz
+from tests.benchmarks.splits import drawn, half_and_quarters, halves, scaled, two_draws
 
 CACHE = Path(__file__).parents[2] / "outputs" / "benchmarks"
 COMPONENTS = 64

@@ -19,12 +19,12 @@ import hf_prune  # noqa: F401 - attaches Dataset.prune
 from hf_prune.kernels import candidates
 from hf_prune.kernels.graph import union_graph
 from hf_prune.kernels.knn import nearest_neighbors
-from tests.benchmarks.calls import KEEP, SEED, K, dataset_of, forward, prune_d2, result_of, reverse, scaled
-from tests.benchmarks.checks import check_classes, check_graph, check_union, greedy_by_blocks
-from tests.benchmarks.data import clustered, random_neighbors
 from tests.benchmarks.harness import MEGABYTE, Times, in_fresh_process, paired
-from tests.benchmarks.product import bare_product, library_product
-from tests.benchmarks.quotas_case import drop_quotas
+from tests.benchmarks.speed.calls import KEEP, SEED, K, dataset_of, forward, prune_d2, result_of, reverse, scaled
+from tests.benchmarks.speed.checks import check_classes, check_graph, check_union, greedy_by_blocks
+from tests.benchmarks.speed.data import clustered, random_neighbors
+from tests.benchmarks.speed.product import bare_product, library_product
+from tests.benchmarks.speed.quotas_case import drop_quotas
 from tests.oracles.d2_dense import by_product, d2_dense, d2_dense_per_class
 
 CLUSTERED = "clustered Gaussian, 100 centres a class, noise 0.5 of the centres' spread"
@@ -107,7 +107,7 @@ def memory(scale: float, repeats: int) -> dict[str, Any]:
         points, _, scores = clustered(n, d, 1, SEED)
         np.save(Path(folder) / "points.npy", points)
         np.save(Path(folder) / "scores.npy", scores)
-        peak = int(in_fresh_process("tests.benchmarks.peak_memory", folder, K, KEEP)) / MEGABYTE
+        peak = int(in_fresh_process("tests.benchmarks.speed.peak_memory", folder, K, KEEP)) / MEGABYTE
     title = f"one pool of {n:,} x {d}, keep 30%: peak memory of the whole `prune` call"
     found = f"beyond the embeddings ({points.nbytes / MEGABYTE:.0f} MB)"
     return result_of(title, CLUSTERED, {}, [], found, peak_mb=round(peak, 1))
@@ -204,7 +204,7 @@ def _with_and_without_numba(
         for _ in range(repeats):
             orders = []
             for side, kernels in (("compiled", "compiled"), (PLAIN, "plain")):
-                took = json.loads(in_fresh_process("tests.benchmarks.alone", what, folder, kernels))
+                took = json.loads(in_fresh_process("tests.benchmarks.speed.alone", what, folder, kernels))
                 times[side].cpu.append(took["cpu"])
                 times[side].wall.append(took["wall"])
                 orders.append(np.load(Path(folder) / "order.npy"))

@@ -1,6 +1,6 @@
 """How the settings of networks.MLP were chosen: by all rows' accuracy on a validation part, with clean labels.
 
-    python tests/benchmarks/mlp_settings.py
+    python -m tests.benchmarks.quality.mlp_settings
 
 The validation part is a quarter of each training part; test parts, noise and pruning play no role. The numbers of
 steps and learning rates below were all that was tried. It prints
@@ -23,8 +23,9 @@ from itertools import product
 
 import numpy as np
 import torch
-from networks import MLP
-from real_data import halves, load
+
+from tests.benchmarks.networks import MLP
+from tests.benchmarks.real_data import halves, load
 
 NAMES = ("digits", "mnist-5k", "fashion-mnist", "movies")
 STEPS = (300, 600, 1200)

@@ -1,8 +1,4 @@
-"""From the Parquet file of drop_quality.py, and nothing else, to the tables and the aims in the README.
-
-python tests/benchmarks/drop_table.py                    # prints
-python tests/benchmarks/drop_table.py --write            # replaces the README's part
-"""
+"""From the Parquet file of this folder, and nothing else, to the tables and the aims in RESULTS.md."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import report
 from numpy.typing import NDArray
-from report import FOLDER, FULL, Cell, Results, accuracy, folded, markdown, standard_error, with_error
 
-NAME = "drop table"
-PARQUET = FOLDER / "drop_quality.parquet"
-README = report.README
+from tests.benchmarks.report import FULL, Cell, Results, accuracy, folded, markdown, standard_error, with_error
+
+PARQUET = Path(__file__).parent / "results.parquet"
 
 RANDOM = "random"
 BALANCED = "random, class-balanced"
@@ -173,16 +167,3 @@ def title(cell: Cell) -> str:
 
 def named(keeps: Sequence[float]) -> str:
     return " and ".join(f"{keep:.0%}" for keep in keeps)
-
-
-def with_table(readme: str, part: str) -> str:
-    """The README with `part` in its place."""
-    return report.with_part(readme, NAME, part)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    report.print_or_write(NAME, text, argv)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,40 +1,34 @@
-"""The DRoP table of tests/benchmarks: from tiny data to Markdown, and the committed results to the README."""
+"""The benchmark of the worst class, from tiny data to Markdown."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-BENCHMARKS = Path(__file__).parent / "benchmarks"
 KEEPS = (0.5, 0.25)
 
 
 @pytest.fixture(scope="module")
 def benchmarks(_trainer_libraries):
-    """The module `drop_quality`, which imports the others of its folder."""
-    sys.path.insert(0, str(BENCHMARKS))
-    import drop_quality
+    """The module of the benchmark, imported once the libraries of Trainer are."""
+    from tests.benchmarks.worst_class import run
 
-    yield drop_quality
-    sys.path.remove(str(BENCHMARKS))
+    return run
 
 
 @pytest.fixture(scope="module")
 def table(benchmarks):
-    import drop_table
+    from tests.benchmarks.worst_class import table
 
-    return drop_table
+    return table
 
 
 @pytest.fixture
 def tiny(benchmarks, monkeypatch):
     """Images of 8 x 8 pixels, 80 to train on and 40 in each other part; groups are class and first pixel."""
-    import networks
-    import real_data
+    from tests.benchmarks import networks, real_data
 
     def made(cache):
         rng = np.random.default_rng(0)
@@ -110,8 +104,8 @@ class Guesser:
 
 
 def test_recalls_reach_the_methods_that_measure_them(benchmarks, table, tiny, tmp_path):
-    from cells import results
-    from real_data import load
+    from tests.benchmarks.cells import results
+    from tests.benchmarks.real_data import load
 
     network, data = Guesser(), load("tiny", tmp_path)
     methods = {name: benchmarks.METHODS[name] for name in (table.DROP, table.BY_GROUP, table.ROUNDS)}
@@ -130,7 +124,7 @@ def test_recalls_reach_the_methods_that_measure_them(benchmarks, table, tiny, tm
 
 
 def test_longtail_and_dominoes(benchmarks, monkeypatch, tmp_path):
-    import real_data
+    from tests.benchmarks import real_data
 
     rng = np.random.default_rng(0)
 
@@ -173,7 +167,7 @@ def test_longtail_and_dominoes(benchmarks, monkeypatch, tmp_path):
 @pytest.fixture
 def fabricated(benchmarks, table, tmp_path):
     """A file of one grouped dataset, three seeds; for each keep and method average and worst group in percent."""
-    import cells
+    from tests.benchmarks import cells
 
     found = {
         1.0: {"all rows": ((90, 90, 90), (70, 70, 70))},
@@ -251,12 +245,3 @@ def test_aims_by_hand(table, fabricated):
         "- tiny, mlp, keep 50%: random, group-balanced beats DRoP by 5.0 ± 0.6; DRoP, temperature 0.5 by 6.0 ± 0.6",
     ]
     assert "in 4 of 8 comparisons" in table.balancing(fabricated)
-
-
-def test_readme_has_what_the_committed_results_give():
-    sys.path.insert(0, str(BENCHMARKS))
-    import drop_table
-
-    sys.path.remove(str(BENCHMARKS))
-    readme = drop_table.README.read_text(encoding="utf-8")
-    assert drop_table.with_table(readme, drop_table.text()) == readme
