@@ -6,8 +6,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-FOLDER = Path(__file__).parent.parent / "notebooks"
-NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def test_there_are_notebooks():
@@ -19,10 +19,13 @@ def test_notebook_runs(path, tmp_path, monkeypatch):
     # The kernel of the interpreter that runs the tests, whatever kernels and profiles the user has installed.
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    # A folder of its own, beside the recipes as the notebooks' own folder is.
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    (tmp_path / "trainers").symlink_to(ROOT / "trainers")
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook, kernel_name="python3", timeout=300, resources={"metadata": {"path": str(tmp_path)}}
-    )
+    resources = {"metadata": {"path": str(folder)}}
+    client = NotebookClient(notebook, kernel_name="python3", timeout=300, resources=resources)
     client.execute()  # raises CellExecutionError with the cell and its traceback
     executed = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert executed == list(range(1, len(executed) + 1))

@@ -23,10 +23,10 @@ from datasets.utils import tqdm
 from transformers import HfArgumentParser, ResNetConfig, ResNetForImageClassification, Trainer
 
 import hf_prune
+from _data import fashion_mnist, mnist_5k
+from _recipes import fit, in_all_processes, leave, means, read_data, three_parts
 from hf_prune.comparison import Run, compare
-from hf_prune.example_data import fashion_mnist, mnist_5k
 from hf_prune.models import process_state
-from hf_prune.recipes import fit, in_all_processes, leave, means, read_data, three_parts
 
 METHODS = {
     "random": {"method": "random"},

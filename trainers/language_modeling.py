@@ -31,10 +31,10 @@ from transformers import (
 )
 
 import hf_prune
+from _data import movie_snippets
+from _recipes import fit, in_all_processes, read_data, three_parts
 from hf_prune.comparison import FULL, Spread
-from hf_prune.example_data import movie_snippets
 from hf_prune.models import process_state
-from hf_prune.recipes import fit, in_all_processes, read_data, three_parts
 
 END, PAD = "<|endoftext|>", "<|pad|>"
 BALANCED = "random, class-balanced"
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     labelled = "label" in parts["train"].column_names
     methods = {name: options for name, options in METHODS.items() if labelled or name != BALANCED}
 
-    found: dict[tuple[str, float], list[tuple[float, float]]] = {}
+    results: dict[tuple[str, float], list[tuple[float, float]]] = {}
     models = arguments.seeds * (1 + len(methods) * len(arguments.keep))
     with tqdm(total=models, desc="Training", unit="model", disable=not state.is_main_process) as progress:
         for seed in range(arguments.seeds):
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
             embeddings = hf_prune.embed(
                 parts["train"], trainer.model, processor=tokenizer, column="text", truncate=True
             )
-            found.setdefault((FULL, 1.0), []).append(perplexities(trainer, parts["test"]))
+            results.setdefault((FULL, 1.0), []).append(perplexities(trainer, parts["test"]))
             progress.update()
             for name, options in methods.items():
                 for keep in arguments.keep:
@@ -102,16 +102,16 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
                         **options, keep=keep, seed=seed, dynamics=dynamics, embeddings=embeddings
                     )
                     trainer = train_on(rows.select_columns("input_ids"), seed=seed)
-                    found.setdefault((name, keep), []).append(perplexities(trainer, parts["test"]))
+                    results.setdefault((name, keep), []).append(perplexities(trainer, parts["test"]))
                     progress.update()
 
-    text = table(found, arguments.keep, len(parts["train"]))
+    text = table(results, arguments.keep, len(parts["train"]))
     state.print(f"\nTest perplexity, mean ± sd over the seeds; in parentheses the worst class\n\n{text}")
     if state.is_main_process:
         (folder / "table.md").write_text(text + "\n", encoding="utf-8")
     return {
         f"{name}/{keep}/{metric}": float(np.mean([values[at] for values in runs]))
-        for (name, keep), runs in found.items()
+        for (name, keep), runs in results.items()
         for at, metric in enumerate(("perplexity", "worst_class"))
     }
 
@@ -154,24 +154,24 @@ def perplexities(trainer: Trainer, rows: Dataset) -> tuple[float, float]:
         batch = {name: value.to(model.device) for name, value in batch.items()}
         targets = batch.pop("labels")[:, 1:]
         logits = model(**batch).logits[:, :-1]
-        found = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
-        losses[start : start + 64] = found.sum(1).cpu()
+        of_tokens = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+        losses[start : start + 64] = of_tokens.sum(1).cpu()
         tokens[start : start + 64] = (targets != -100).sum(1).cpu()
     by_class = [losses[labels == label].sum() / tokens[labels == label].sum() for label in np.unique(labels)]
     return float(np.exp(losses.sum() / tokens.sum())), float(np.exp(max(by_class)))
 
 
-def table(found: dict[tuple[str, float], list[tuple[float, float]]], keeps: list[float], rows: int) -> str:
+def table(results: dict[tuple[str, float], list[tuple[float, float]]], keeps: list[float], rows: int) -> str:
     """Markdown: a row for each method, a column for each size."""
 
     def cell(name: str, keep: float) -> str:
-        spreads = (Spread.of([values[at] for values in found[name, keep]]) for at in (0, 1))
+        spreads = (Spread.of([values[at] for values in results[name, keep]]) for at in (0, 1))
         average, worst = (f"{one.mean:.1f}" + ("" if np.isnan(one.sd) else f" ± {one.sd:.1f}") for one in spreads)
         return f"{average} ({worst})"
 
     lines = [["method", *map("keep {:.0%}".format, keeps)], ["---"] * (1 + len(keeps))]
     lines.append([f"{FULL} ({rows:,})"] + [cell(FULL, 1.0)] * len(keeps))
-    names = dict.fromkeys(name for name, _ in found if name != FULL)
+    names = dict.fromkeys(name for name, _ in results if name != FULL)
     lines += [[name, *(cell(name, keep) for keep in keeps)] for name in names]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -27,10 +27,10 @@ from torch import nn
 from transformers import HfArgumentParser, Trainer
 
 import hf_prune
+from _data import minilm, movie_snippets
+from _recipes import fit, in_all_processes, leave, means, read_data, three_parts
 from hf_prune.comparison import Run, compare
-from hf_prune.example_data import minilm, movie_snippets
 from hf_prune.models import process_state
-from hf_prune.recipes import fit, in_all_processes, leave, means, read_data, three_parts
 
 METHODS = {
     "random": {"method": "random"},

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.example_data import minilm
+from trainers._data import minilm
 
 
 def minilm_vectors(texts: Sequence[str], cache: Path) -> NDArray[np.float32]:

@@ -31,9 +31,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.example_data import GARMENTS, fashion_arrays, mnist_5k_arrays, movie_snippets
 from tests.benchmarks.fetch import minilm_vectors, write_npz
 from tests.benchmarks.splits import drawn, half_and_quarters, halves, scaled, two_draws
+from trainers._data import GARMENTS, fashion_arrays, mnist_5k_arrays, movie_snippets
 
 CACHE = Path(__file__).parents[2] / "outputs" / "benchmarks"
 COMPONENTS = 64

