@@ -123,3 +123,4 @@ def test_own_methods(page):
     kept = ds.prune("mean_loss", keep=4, dynamics=recorder).selection.indices
     hardest = np.argsort(-recorder.dynamics.mean("loss"))[:4]
     assert set(kept) == set(hardest)
+    assert len(ds.prune("farthest", keep=9, quotas="equal", embeddings=page["X"])) == 9
