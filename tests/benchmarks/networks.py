@@ -92,7 +92,7 @@ class ResNet:
     def train(
         self, data: Data, y: NDArray, rows: NDArray, seed: int, record: bool = False
     ) -> tuple[Predictions, dict]:
-        """As for MLP; the signals are what PruningTrainerCallback recorded in training mode, step by step."""
+        """Predictions and signals like those of MLP, these as PruningTrainerCallback recorded them in training."""
         size = data.pixels.shape[-1]
         features = Features(
             {"pixels": List(Value("uint8"), length=size * size), "label": ClassLabel(names=list(data.classes))}

@@ -23,9 +23,9 @@ ROWS = {
     "`random`, class-balanced": (quality.BALANCED, worst_class.BALANCED),
     '`random`, class-balanced, `cutoff="auto"`': (quality.BALANCED_AUTO, None),
     "`el2n`": ("EL2N, hardest", None),
-    "`d2`": (None, worst_class.D2),
+    "`d2`, `cutoff=0`": (None, worst_class.D2),
     '`d2`, class-balanced, `cutoff="auto"`': (quality.AUTO, None),
-    "`d2` within DRoP's quotas, temperature 0.5": (None, worst_class.D2_WITHIN),
+    "`d2` within DRoP's quotas, temperature 0.5, `cutoff=0`": (None, worst_class.D2_WITHIN),
     "`drop`": (None, worst_class.DROP),
     "`drop`, temperature 0.5": (None, worst_class.DROP_HALF),
 }

@@ -198,7 +198,7 @@ def of_images(
 
 
 def pair(pixels: NDArray, labels: NDArray) -> tuple[NDArray, NDArray[np.int64]]:
-    """Only the images of DOMINOES, with the classes 0 and 1."""
+    """The images of DOMINOES alone, with the classes 0 and 1."""
     rows = np.flatnonzero(np.isin(labels, [GARMENTS.index(name) for name in DOMINOES]))
     return pixels[rows], (labels[rows] == GARMENTS.index(DOMINOES[1])).astype(np.int64)
 

@@ -42,9 +42,9 @@ class Results:
 
     @property
     def cells(self) -> list[Cell]:
-        """Without those of all rows, sorted by their key, the largest keep first."""
-        found = [cell for cell, by_method in self._rows.items() if FULL not in by_method]
-        return sorted(found, key=lambda cell: (*cell[:-1], -cell[-1]))
+        """All cells but those of all rows, sorted by their key, the largest keep first."""
+        cells = [cell for cell, by_method in self._rows.items() if FULL not in by_method]
+        return sorted(cells, key=lambda cell: (*cell[:-1], -cell[-1]))
 
     @property
     def heads(self) -> list[Cell]:

@@ -38,9 +38,10 @@ def main() -> None:
     print(f"| steps, learning rate | {' | '.join(NAMES)} | mean |\n|{' --- |' * (len(NAMES) + 2)}")
     for steps, rate in product(STEPS, LEARNING_RATES):
         mlp = replace(MLP(), steps=steps, learning_rate=rate)
-        found = [validated(mlp, name) for name in NAMES]
+        accuracies = [validated(mlp, name) for name in NAMES]
         print(
-            f"| {steps}, {rate:g} | {' | '.join(f'{value:.1%}' for value in [*found, np.mean(found)])} |", flush=True
+            f"| {steps}, {rate:g} | {' | '.join(f'{value:.1%}' for value in [*accuracies, np.mean(accuracies)])} |",
+            flush=True,
         )
 
 

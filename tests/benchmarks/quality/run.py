@@ -5,9 +5,9 @@
 
 For each dataset, noise and seed a network trains on all rows; every method prunes by the training dynamics of that
 run; a new network trains on each coreset for the same number of steps; and the test part, whose labels are clean,
-gives accuracy and recalls. What a finished job found is a file in outputs/benchmarks/quality, so after Ctrl-C the same
-line goes on where it stopped; delete that folder when methods change. All results go to results.parquet in this
-folder, from which table.py makes its part of RESULTS.md.
+gives accuracy and recalls. A finished job leaves a file in outputs/benchmarks/quality, so after Ctrl-C the same line
+goes on where it stopped; delete that folder when methods change. All results go to results.parquet in this folder,
+from which table.py makes its part of RESULTS.md.
 
 EL2N reads the first fifth of the run, as its paper reads early epochs only; the other methods have their defaults.
 The injected noise changes exactly a fifth of the labels, which is also what "told" is told.
@@ -29,7 +29,7 @@ NOISES = (0.0, 0.2)
 
 
 def methods(noise: float) -> dict[str, dict[str, Any]]:
-    """By its name in the table the arguments of `prune` for each method, when this share of the labels is wrong."""
+    """The arguments of `prune` by the method's name in the table, when this share of the labels is wrong."""
     balanced_d2 = {"method": "d2", "quotas": "equal"}
     return {
         "random": {"method": "random"},
@@ -92,4 +92,4 @@ def work(part: Part, noise: float, seed: int, cache: Path) -> list[dict[str, Any
     y = with_noise(data.y, len(data.classes), noise, seed)
     compared = {name: methods(noise)[name] for name in part.methods}
     cell = {"network": part.network, "data": part.data, "noise": noise, "seed": seed}
-    return [cell | found for found in results(NETWORKS[part.network], data, y, compared, part.keeps, seed)]
+    return [cell | row for row in results(NETWORKS[part.network], data, y, compared, part.keeps, seed)]

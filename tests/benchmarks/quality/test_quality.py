@@ -109,7 +109,7 @@ def fabricated(benchmarks, tmp_path):
     from tests.benchmarks import cells
     from tests.benchmarks.quality import table as names
 
-    found = {
+    accuracies_of = {
         0.5: {
             names.BALANCED: (80, 82, 84),
             names.NO_CUTOFF: (70, 71, 72),
@@ -128,7 +128,7 @@ def fabricated(benchmarks, tmp_path):
         {"network": "mlp", "data": "tiny", "noise": 0.2, "keep": keep, "method": method, "seed": seed}
         | {"kept": int(1000 * keep), "mislabelled": 0.0, "cut": 0.25 if method == names.AUTO else None}
         | {"accuracy": accuracy / 100, "recalls": [1.0, accuracy / 100 - 0.1]}
-        for keep, by_method in found.items()
+        for keep, by_method in accuracies_of.items()
         for method, accuracies in by_method.items()
         for seed, accuracy in reversed(list(enumerate(accuracies)))
     ]

@@ -1,4 +1,4 @@
-"""What several cases time, and how a case writes down what it found."""
+"""What several cases time, and how a case writes down its result."""
 
 from collections.abc import Callable
 from pathlib import Path

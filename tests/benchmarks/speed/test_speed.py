@@ -28,10 +28,10 @@ def _no_collection(monkeypatch):
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in FRESH])
 def test_cases_run_and_check_their_results(case):
-    found = CASES[case].run(0.0, 1)  # the least sizes
-    assert found["checked"]
-    assert all(len(side["cpu"]) == len(side["wall"]) == 1 for side in found["seconds"].values())
-    assert all(contrast["of"] in found["seconds"] for contrast in found["ratios"])
+    result = CASES[case].run(0.0, 1)  # the least sizes
+    assert result["checked"]
+    assert all(len(side["cpu"]) == len(side["wall"]) == 1 for side in result["seconds"].values())
+    assert all(contrast["of"] in result["seconds"] for contrast in result["ratios"])
 
 
 def test_command_keeps_what_it_ran_at_full_size(tmp_path, capsys, monkeypatch):

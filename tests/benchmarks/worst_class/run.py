@@ -7,7 +7,7 @@ For each dataset and seed a network trains on all rows. Its predictions for the 
 of the run, give the recalls of classes or groups, and its training dynamics are what other methods prune by. A new
 network trains on each coreset for the same number of steps, and the test part gives average, worst class or group, and
 gap, which is the best minus the worst. With the same seed all methods have the same recalls, dynamics and initial
-weights. What a finished job found is a file in outputs/benchmarks/drop, so after Ctrl-C the same line goes on where it
+weights. A finished job leaves a file in outputs/benchmarks/drop, so after Ctrl-C the same line goes on where it
 stopped; delete that folder when methods or data change. All results go to results.parquet in this folder, from which
 table.py makes its part of RESULTS.md.
 
@@ -55,7 +55,7 @@ METHODS: dict[str, dict[str, Any]] = {
     D2: D2_AS_IT_IS,
     D2_WITHIN: D2_AS_IT_IS | {"quotas": DRoPQuotas(temperature=0.5)},
 }
-"""By its name in the table the arguments of `prune` for each method."""
+"""The arguments of `prune` by the method's name in the table."""
 
 BY_CLASS = tuple(name for name, options in METHODS.items() if "by" not in options)
 
@@ -99,7 +99,7 @@ def work(part: Part, seed: int, cache: Path) -> list[dict[str, Any]]:
     data = load(part.data, cache)
     compared = {name: METHODS[name] for name in part.methods}
     cell = {"network": part.network, "data": part.data, "seed": seed}
-    return [cell | found for found in results(NETWORKS[part.network], data, data.y, compared, part.keeps, seed)]
+    return [cell | row for row in results(NETWORKS[part.network], data, data.y, compared, part.keeps, seed)]
 
 
 def plain(value: Any) -> Any:

@@ -63,9 +63,9 @@ def part_of(rng, rows):
 def test_whole_line_and_resume(benchmarks, table, tiny, tmp_path, monkeypatch):
     file = tmp_path / "results.parquet"
     benchmarks.run_parts(tiny, tmp_path, 0, file)
-    found = pq.read_table(file)
-    assert len(found) == 2 * (11 * 2 + 1) + (5 + 1)
-    rows = found.to_pylist()
+    table_of_results = pq.read_table(file)
+    assert len(table_of_results) == 2 * (11 * 2 + 1) + (5 + 1)
+    rows = table_of_results.to_pylist()
     assert {row["kept"] for row in rows} == {80, 40, 20}
     by_group = {row["method"]: row["kept_by_group"] for row in rows if row["keep"] == 0.25 and row["seed"] == 0}
     assert by_group["random, group-balanced"] == [5, 5, 5, 5]
@@ -74,7 +74,7 @@ def test_whole_line_and_resume(benchmarks, table, tiny, tmp_path, monkeypatch):
     full = [row for row in rows if row["method"] == "all rows"]
     assert [row["kept_by_group"] for row in full] == [[30, 10, 10, 30]] * 3
     assert all(row["accuracy"] == 1 and row["group_accuracies"] == [1] * 4 for row in full if row["network"] == "mlp")
-    about = json.loads(found.schema.metadata[b"hf_prune"])
+    about = json.loads(table_of_results.schema.metadata[b"hf_prune"])
     assert about["setup"]["mlp"]["methods"][table.OVER_MIXTURE]["within"]["method"] == "mixture"
     assert about["setup"]["mlp"]["groups"][1] == "dark, 1"
     assert table.text(file).count(f"| {table.BY_GROUP} |") == 3  # keeps, and the aim
@@ -87,7 +87,7 @@ def test_whole_line_and_resume(benchmarks, table, tiny, tmp_path, monkeypatch):
     again = tmp_path / "again.parquet"
     benchmarks.run_parts(tiny, tmp_path, 0, again)
     assert len(asked) == 1
-    assert pq.read_table(again).equals(found)
+    assert pq.read_table(again).equals(table_of_results)
 
 
 class Guesser:
@@ -169,7 +169,7 @@ def fabricated(benchmarks, table, tmp_path):
     """A file of one grouped dataset, three seeds; for each keep and method average and worst group in percent."""
     from tests.benchmarks import cells
 
-    found = {
+    percent_of = {
         1.0: {"all rows": ((90, 90, 90), (70, 70, 70))},
         0.5: {
             table.RANDOM: ((88, 88, 88), (60, 60, 60)),
@@ -190,7 +190,7 @@ def fabricated(benchmarks, table, tmp_path):
         {"network": "mlp", "data": "tiny", "keep": keep, "method": method, "seed": seed, "kept": int(1000 * keep)}
         | {"kept_by_group": [1, 2], "accuracy": average / 100, "recalls": [0.9, 0.9]}
         | {"group_accuracies": [worst / 100, 1.0]}
-        for keep, by_method in found.items()
+        for keep, by_method in percent_of.items()
         for method, values in by_method.items()
         for seed, (average, worst) in reversed(list(enumerate(zip(*values, strict=True))))
     ]
