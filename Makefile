@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo demo-text test bench quality quality-table drop-table style notebooks clean
+.PHONY: demo demo-text test test-bench bench quality style notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python trainers/image_classification.py
@@ -14,19 +14,19 @@ demo-text: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
+# One of speed, quality, worst_class and cost, as in `make bench BENCH=quality`.
+BENCH ?= speed
+
 bench: $(VENV)/.dev
-	$(BIN)/python -m tests.benchmarks.speed --output outputs/bench/d2_speed.json
+	$(BIN)/python -m tests.benchmarks $(BENCH)
+
+test-bench: $(VENV)/.dev
+	$(BIN)/python -m pytest -o addopts="--import-mode=importlib --strict-markers --strict-config" tests/benchmarks
 
 quality: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-
-quality-table: $(VENV)/.bench
-	PYTHONPATH=. $(BIN)/python tests/benchmarks/quality.py
-
-drop-table: $(VENV)/.bench
-	PYTHONPATH=. $(BIN)/python tests/benchmarks/drop_quality.py
 
 style: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
@@ -37,10 +37,6 @@ notebooks: $(VENV)/.dev
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/.torch
 	$(BIN)/python -m pip install --editable '.[demo]'
-	touch $@
-
-$(VENV)/.bench: pyproject.toml | $(VENV)/.torch
-	$(BIN)/python -m pip install --editable '.[bench]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.torch

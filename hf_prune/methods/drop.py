@@ -235,8 +235,8 @@ def _of_training_rows(groups: Groups, signals: Signals) -> Recalls:
 
 
 def _last_correct(whole: Signals) -> NDArray[np.float32]:
-    *_, last = correct = whole.dynamics["correct"]
-    check_finite(last, "correct", len(correct) - 1)
+    last: NDArray[np.float32] = whole.dynamics["correct"][-1]
+    check_finite(last, "correct", whole.dynamics.epochs - 1)
     return last
 
 

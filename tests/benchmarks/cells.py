@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features, Value
-from networks import Predictions
 from numpy.typing import NDArray
-from real_data import Data
-from report import FULL
 
 import hf_prune  # noqa: F401  (adds Dataset.prune)
+from tests.benchmarks.networks import Predictions
+from tests.benchmarks.real_data import Data
+from tests.benchmarks.report import FULL
 
 NAME = pa.dictionary(pa.int8(), pa.string())
 SCHEMA = pa.schema(
@@ -51,8 +51,8 @@ GROUP_SCHEMA = pa.schema(
         "group_accuracies": pa.list_(pa.float32()),
     }
 )
-"""As SCHEMA. `kept_by_group` counts the training rows of each group, `group_accuracies` are those of the groups, in
-their order; where the data have no groups, the classes are the groups."""
+"""One row a trained model, as in SCHEMA. `kept_by_group` counts the training rows of each group, and
+`group_accuracies` are those of the groups, in their order; where the data have no groups, classes are the groups."""
 
 LIBRARIES = ("hf_prune", "torch", "transformers", "datasets", "numpy", "scikit-learn", "faiss-cpu")
 
@@ -95,14 +95,14 @@ def results(
 
     def measured(by: str | None, rows: Dataset) -> tuple[NDArray[np.int64], ...]:
         """What `recalls=` takes. A method that measures once asks for all rows, which have their model."""
-        found = predictions_of(np.array(rows["row"]))["validation"]
+        predictions = predictions_of(np.array(rows["row"]))["validation"]
         part = data.validation
-        return (found, part.y) if by is None else (found, part.y, part.groups)
+        return (predictions, part.y) if by is None else (predictions, part.y, part.groups)
 
     def row(method: str, keep: float, rows: NDArray[np.int64], cut: float | None) -> dict[str, Any]:
-        found = {"method": method, "keep": keep, "kept": len(rows), "cut": cut}
+        cell = {"method": method, "keep": keep, "kept": len(rows), "cut": cut}
         trained_on = {"mislabelled": float(np.mean(y[rows] != data.y[rows])), "kept_by_group": counts(data, y, rows)}
-        return found | trained_on | test_results(data, predictions_of(rows)["test"])
+        return cell | trained_on | test_results(data, predictions_of(rows)["test"])
 
     yield row(FULL, 1.0, everything, None)
     dataset = as_dataset(data, y)
@@ -138,7 +138,7 @@ def test_results(data: Data, predictions: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def shares(right: NDArray[np.bool_], codes: NDArray[np.int64], count: int) -> list[float]:
-    """Of each code's rows, how many are right."""
+    """The share of each code's rows that is right."""
     return [float(right[codes == code].mean()) for code in range(count)]
 
 

@@ -54,11 +54,11 @@ def paired(
 
 def ratios(one: Times, other: Times) -> dict[str, list[float]]:
     """[median, least, largest] of one's time by the other's in the same round, for "cpu" and "wall"."""
-    found = {}
+    ratios_by_clock = {}
     for clock in ("cpu", "wall"):
         by_round = [a / b for a, b in zip(getattr(one, clock), getattr(other, clock), strict=True)]
-        found[clock] = [median(by_round), min(by_round), max(by_round)]
-    return found
+        ratios_by_clock[clock] = [median(by_round), min(by_round), max(by_round)]
+    return ratios_by_clock
 
 
 def resident_bytes(peak: bool) -> int:

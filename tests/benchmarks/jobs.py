@@ -18,7 +18,7 @@ Work = Callable[..., list[dict[str, Any]]]
 
 
 def run(work: Work, jobs: Mapping[Path, tuple[Any, ...]], processes: int = PROCESSES) -> list[dict[str, Any]]:
-    """What `work(*job)` found for all jobs, in their order.
+    """The rows that `work(*job)` gives for all jobs, in their order.
 
     Args:
         work: a function of a module, so that another process finds it; what it returns is written as JSON.
@@ -38,14 +38,14 @@ def run(work: Work, jobs: Mapping[Path, tuple[Any, ...]], processes: int = PROCE
     else:
         for file, job in missing.items():
             finish(work, job, file)
-    return [found for file in jobs for found in json.loads(file.read_text(encoding="utf-8"))]
+    return [row for file in jobs for row in json.loads(file.read_text(encoding="utf-8"))]
 
 
 def finish(work: Work, job: tuple[Any, ...], file: Path) -> None:
-    found = work(*job)
+    rows = work(*job)
     file.parent.mkdir(parents=True, exist_ok=True)
     partly = file.with_suffix(f".{os.getpid()}")
-    partly.write_text(json.dumps(found), encoding="utf-8")
+    partly.write_text(json.dumps(rows), encoding="utf-8")
     partly.replace(file)
 
 

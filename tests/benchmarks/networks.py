@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from datasets import ClassLabel, Dataset, Features, List, Value
 from numpy.typing import NDArray
-from real_data import Data
 
 from hf_prune import PruningTrainerCallback, TrainingDynamics
+from tests.benchmarks.real_data import Data
 
 sys.path.append(str(Path(__file__).parents[2] / "trainers"))
 import image_classification as recipe
@@ -92,7 +92,7 @@ class ResNet:
     def train(
         self, data: Data, y: NDArray, rows: NDArray, seed: int, record: bool = False
     ) -> tuple[Predictions, dict]:
-        """As for MLP; the signals are what PruningTrainerCallback recorded in training mode, step by step."""
+        """Predictions and signals like those of MLP, these as PruningTrainerCallback recorded them in training."""
         size = data.pixels.shape[-1]
         features = Features(
             {"pixels": List(Value("uint8"), length=size * size), "label": ClassLabel(names=list(data.classes))}

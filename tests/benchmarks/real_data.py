@@ -29,10 +29,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from fetch import minilm_vectors, write_npz
 from numpy.typing import NDArray
-from splits import drawn, half_and_quarters, halves, scaled, two_draws
 
+from tests.benchmarks.fetch import minilm_vectors, write_npz
+from tests.benchmarks.splits import drawn, half_and_quarters, halves, scaled, two_draws
 from trainers._data import GARMENTS, fashion_arrays, mnist_5k_arrays, movie_snippets
 
 CACHE = Path(__file__).parents[2] / "outputs" / "benchmarks"
@@ -198,7 +198,7 @@ def of_images(
 
 
 def pair(pixels: NDArray, labels: NDArray) -> tuple[NDArray, NDArray[np.int64]]:
-    """Only the images of DOMINOES, with the classes 0 and 1."""
+    """The images of DOMINOES alone, with the classes 0 and 1."""
     rows = np.flatnonzero(np.isin(labels, [GARMENTS.index(name) for name in DOMINOES]))
     return pixels[rows], (labels[rows] == GARMENTS.index(DOMINOES[1])).astype(np.int64)
 

@@ -1,6 +1,5 @@
-"""From a table's Parquet file, and nothing else, to its part of the README."""
+"""Results of trained models, read from their Parquet file, and how their numbers are written."""
 
-import argparse
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -10,9 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-
-FOLDER = Path(__file__).parent / "results"
-README = Path(__file__).parents[2] / "README.md"
 
 FULL = "all rows"
 """The method of the models that trained on all rows."""
@@ -46,9 +42,9 @@ class Results:
 
     @property
     def cells(self) -> list[Cell]:
-        """Without those of all rows, sorted by their key, the largest keep first."""
-        found = [cell for cell, by_method in self._rows.items() if FULL not in by_method]
-        return sorted(found, key=lambda cell: (*cell[:-1], -cell[-1]))
+        """All cells but those of all rows, sorted by their key, the largest keep first."""
+        cells = [cell for cell, by_method in self._rows.items() if FULL not in by_method]
+        return sorted(cells, key=lambda cell: (*cell[:-1], -cell[-1]))
 
     @property
     def heads(self) -> list[Cell]:
@@ -99,25 +95,3 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def folded(tables: Sequence[str]) -> str:
     return "\n\n".join(["<details>\n<summary>All tables</summary>", *tables, "</details>"])
-
-
-def with_part(readme: str, name: str, part: str) -> str:
-    """The README with `part` between the markers of this name."""
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, rest = readme.split(begin)
-    _, after = rest.split(end)
-    return f"{before}{begin}\n{part}{end}{after}"
-
-
-def write_part(name: str, part: str) -> None:
-    README.write_text(with_part(README.read_text(encoding="utf-8"), name, part), encoding="utf-8")
-
-
-def print_or_write(name: str, text: Callable[[], str], argv: Sequence[str] | None = None) -> None:
-    """The command line of a table that is read from its Parquet file."""
-    parser = argparse.ArgumentParser(description=f"Print the {name}.")
-    parser.add_argument("--write", action="store_true", help="write it into the README")
-    if parser.parse_args(argv).write:
-        write_part(name, text())
-    else:
-        print(text())

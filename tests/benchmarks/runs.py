@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-from cells import write_parquet
-from jobs import PROCESSES, Work, run
-from real_data import CACHE, load
-from report import write_part
+
+from tests.benchmarks import tables
+from tests.benchmarks.cells import write_parquet
+from tests.benchmarks.jobs import PROCESSES, Work, run
+from tests.benchmarks.real_data import CACHE, load
 
 
 class Part(Protocol):
@@ -60,13 +61,13 @@ def main(
     """The command line.
 
     Args:
-        name: of the table, as in its markers in the README.
-        parts: all of them; only with all are results and README written.
+        name: of the benchmark.
+        parts: all of them; only with all are results and RESULTS.md written.
         run_parts: from (parts, cache, processes, file) to a file.
         parquet: where the results go.
-        text: the README's part, from such a file.
+        text: the part of RESULTS.md, from such a file.
     """
-    parser = argparse.ArgumentParser(description=f"Run what is missing of the {name}.")
+    parser = argparse.ArgumentParser(prog=f"python -m tests.benchmarks {name}", description="Run what is missing.")
     parser.add_argument("--only", nargs="+", choices=parts, help="these parts; the result is printed and not kept")
     parser.add_argument("--seeds", type=int, help="fewer seeds; the result is printed and not kept")
     parser.add_argument("--processes", type=int, default=PROCESSES)
@@ -83,4 +84,4 @@ def main(
         sys.exit("\nStopped; the same line goes on from here.")
     print(text(file))
     if complete:
-        write_part(name, text(file))
+        tables.main()

@@ -1,15 +1,15 @@
-"""The DRoP table: what becomes of the worst class, or the worst group, when models train on coresets?
+"""What becomes of the worst class, or the worst group, when models train on coresets?
 
-    python tests/benchmarks/drop_quality.py                             # everything: `make drop-table`
-    python tests/benchmarks/drop_quality.py --only dominoes --seeds 2   # a small try, printed and not kept
+    python -m tests.benchmarks worst_class                             # everything
+    python -m tests.benchmarks worst_class --only dominoes --seeds 2   # a small try, printed and not kept
 
 For each dataset and seed a network trains on all rows. Its predictions for the validation part, as they are at the end
 of the run, give the recalls of classes or groups, and its training dynamics are what other methods prune by. A new
 network trains on each coreset for the same number of steps, and the test part gives average, worst class or group, and
 gap, which is the best minus the worst. With the same seed all methods have the same recalls, dynamics and initial
-weights. What a finished job found is a file in outputs/benchmarks/drop, so after Ctrl-C the same line goes on where it
-stopped; delete that folder when methods or data change. All results go to results/drop_quality.parquet, from which
-drop_table.py writes the README's part.
+weights. A finished job leaves a file in outputs/benchmarks/drop, so after Ctrl-C the same line goes on where it
+stopped; delete that folder when methods or data change. All results go to results.parquet in this folder, from which
+table.py makes its part of RESULTS.md.
 
 Labels are as they are: D2 holds nothing back. Each of the three rounds trains a model on the rows that are left.
 """
@@ -19,10 +19,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import drop_table
-import runs
-from cells import GROUP_SCHEMA, results
-from drop_table import (
+from hf_prune import DRoPQuotas, Mixture
+from tests.benchmarks import runs
+from tests.benchmarks.cells import GROUP_SCHEMA, results
+from tests.benchmarks.networks import NETWORKS
+from tests.benchmarks.real_data import load
+from tests.benchmarks.worst_class.table import (
     BALANCED,
     BY_GROUP,
     BY_GROUP_HALF,
@@ -32,13 +34,11 @@ from drop_table import (
     DROP_HALF,
     GROUP_BALANCED,
     OVER_MIXTURE,
+    PARQUET,
     RANDOM,
     ROUNDS,
+    text,
 )
-from networks import NETWORKS
-from real_data import load
-
-from hf_prune import DRoPQuotas, Mixture
 
 D2_AS_IT_IS = {"method": "d2", "cutoff": 0.0}
 COOLER = {"method": "drop", "temperature": 0.5}
@@ -55,7 +55,7 @@ METHODS: dict[str, dict[str, Any]] = {
     D2: D2_AS_IT_IS,
     D2_WITHIN: D2_AS_IT_IS | {"quotas": DRoPQuotas(temperature=0.5)},
 }
-"""By its name in the table the arguments of `prune` for each method."""
+"""The arguments of `prune` by the method's name in the table."""
 
 BY_CLASS = tuple(name for name, options in METHODS.items() if "by" not in options)
 
@@ -88,7 +88,7 @@ PARTS = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    runs.main(drop_table.NAME, PARTS, run_parts, drop_table.PARQUET, drop_table.text, argv)
+    runs.main("worst_class", PARTS, run_parts, PARQUET, text, argv)
 
 
 def run_parts(parts: dict[str, Part], cache: Path, processes: int, file: Path) -> None:
@@ -99,13 +99,9 @@ def work(part: Part, seed: int, cache: Path) -> list[dict[str, Any]]:
     data = load(part.data, cache)
     compared = {name: METHODS[name] for name in part.methods}
     cell = {"network": part.network, "data": part.data, "seed": seed}
-    return [cell | found for found in results(NETWORKS[part.network], data, data.y, compared, part.keeps, seed)]
+    return [cell | row for row in results(NETWORKS[part.network], data, data.y, compared, part.keeps, seed)]
 
 
 def plain(value: Any) -> Any:
     """A method or quotas as JSON values."""
     return value.to_config() if hasattr(value, "to_config") else value
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,13 @@
-"""The quality table: how good are models that train on coresets, on clean labels and on noisy ones?
+"""How good are models that train on coresets, on clean labels and on noisy ones?
 
-    python tests/benchmarks/quality.py                             # everything: `make quality-table`
-    python tests/benchmarks/quality.py --only digits --seeds 2     # a small try, printed and not kept
+    python -m tests.benchmarks quality                             # everything
+    python -m tests.benchmarks quality --only digits --seeds 2     # a small try, printed and not kept
 
 For each dataset, noise and seed a network trains on all rows; every method prunes by the training dynamics of that
 run; a new network trains on each coreset for the same number of steps; and the test part, whose labels are clean,
-gives accuracy and recalls. What a finished job found is a file in outputs/benchmarks/quality, so after Ctrl-C the same
-line goes on where it stopped; delete that folder when methods change. All results go to results/d2_quality.parquet,
-from which quality_table.py writes the README's part.
+gives accuracy and recalls. A finished job leaves a file in outputs/benchmarks/quality, so after Ctrl-C the same line
+goes on where it stopped; delete that folder when methods change. All results go to results.parquet in this folder,
+from which table.py makes its part of RESULTS.md.
 
 EL2N reads the first fifth of the run, as its paper reads early epochs only; the other methods have their defaults.
 The injected noise changes exactly a fifth of the labels, which is also what "told" is told.
@@ -19,18 +19,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import quality_table
-import runs
-from cells import SCHEMA, results, with_noise
-from networks import MLP, NETWORKS
-from quality_table import AUTO, BALANCED, BALANCED_AUTO, NO_CUTOFF, TOLD
-from real_data import load
+from tests.benchmarks import runs
+from tests.benchmarks.cells import SCHEMA, results, with_noise
+from tests.benchmarks.networks import MLP, NETWORKS
+from tests.benchmarks.quality.table import AUTO, BALANCED, BALANCED_AUTO, NO_CUTOFF, PARQUET, TOLD, text
+from tests.benchmarks.real_data import load
 
 NOISES = (0.0, 0.2)
 
 
 def methods(noise: float) -> dict[str, dict[str, Any]]:
-    """By its name in the table the arguments of `prune` for each method, when this share of the labels is wrong."""
+    """The arguments of `prune` by the method's name in the table, when this share of the labels is wrong."""
     balanced_d2 = {"method": "d2", "quotas": "equal"}
     return {
         "random": {"method": "random"},
@@ -81,7 +80,7 @@ PARTS = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    runs.main(quality_table.NAME, PARTS, run_parts, quality_table.PARQUET, quality_table.text, argv)
+    runs.main("quality", PARTS, run_parts, PARQUET, text, argv)
 
 
 def run_parts(parts: dict[str, Part], cache: Path, processes: int, file: Path) -> None:
@@ -93,8 +92,4 @@ def work(part: Part, noise: float, seed: int, cache: Path) -> list[dict[str, Any
     y = with_noise(data.y, len(data.classes), noise, seed)
     compared = {name: methods(noise)[name] for name in part.methods}
     cell = {"network": part.network, "data": part.data, "noise": noise, "seed": seed}
-    return [cell | found for found in results(NETWORKS[part.network], data, y, compared, part.keeps, seed)]
-
-
-if __name__ == "__main__":
-    main()
+    return [cell | row for row in results(NETWORKS[part.network], data, y, compared, part.keeps, seed)]

@@ -1,8 +1,4 @@
-"""From the Parquet file of drop_quality.py, and nothing else, to the tables and the aims in the README.
-
-python tests/benchmarks/drop_table.py                    # prints
-python tests/benchmarks/drop_table.py --write            # replaces the README's part
-"""
+"""From the Parquet file of this folder, and nothing else, to the tables and the aims in RESULTS.md."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import report
 from numpy.typing import NDArray
-from report import FOLDER, FULL, Cell, Results, accuracy, folded, markdown, standard_error, with_error
 
-NAME = "drop table"
-PARQUET = FOLDER / "drop_quality.parquet"
-README = report.README
+from tests.benchmarks.report import FULL, Cell, Results, accuracy, folded, markdown, standard_error, with_error
+
+PARQUET = Path(__file__).parent / "results.parquet"
 
 RANDOM = "random"
 BALANCED = "random, class-balanced"
@@ -61,8 +55,8 @@ def table(results: Results, network: str, data: str) -> str:
     rows = []
     for cell in cells:
         for method in results.methods(cell):
-            found = [with_error(results.values(cell, method, of)) for of in (accuracy, worst, gap)]
-            rows.append([f"{cell[2]:.0%} ({results.mean(cell, method, 'kept'):,.0f})", method, *found])
+            figures = [with_error(results.values(cell, method, of)) for of in (accuracy, worst, gap)]
+            rows.append([f"{cell[2]:.0%} ({results.mean(cell, method, 'kept'):,.0f})", method, *figures])
     seeds = len(results.seeds(full, FULL))
     title = f"**{data}**, {network}, {seeds} seeds; {worst_names(results, full)}"
     return "\n".join([title, "", *markdown(head, rows)])
@@ -81,8 +75,8 @@ def worst_names(results: Results, full: Cell) -> str:
     about = setup(results, full[1])
     names = about["groups"] or about["classes"]
     numbers = results.rows(full, FULL)
-    found = Counter(names[int(np.argmin(row["group_accuracies"]))] for row in numbers)
-    counted = "; ".join(f"{name} in {count}" for name, count in found.most_common())
+    counts = Counter(names[int(np.argmin(row["group_accuracies"]))] for row in numbers)
+    counted = "; ".join(f"{name} in {count}" for name, count in counts.most_common())
     return f"worst with all rows: {counted}"
 
 
@@ -133,10 +127,10 @@ def aim(
             met[method].append(bool(gains.mean() >= wanted))
             row.append(f"{with_error(gains, '+')}, {'met' if met[method][-1] else '**missed**'}")
         rows.append(row)
-    met = {method: found for method, found in met.items() if found}
+    met = {method: reached for method, reached in met.items() if reached}
     shown = [0, *(i for i, method in enumerate(methods, start=1) if method in met)]
     table = markdown(["cell", *met], [[row[i] for i in shown] for row in rows])
-    lines = [f"- {method}: met in {sum(found)} of {len(found)} cells" for method, found in met.items()]
+    lines = [f"- {method}: met in {sum(reached)} of {len(reached)} cells" for method, reached in met.items()]
     return "\n".join([head, "", *table, "", *lines])
 
 
@@ -150,7 +144,7 @@ def balancing(results: Results) -> str:
             if balanced not in methods:
                 continue
             gains = {drop: results.gain(cell, balanced, drop, worst) for drop in drops}
-            ahead = [f"{drop} by {with_error(found)}" for drop, found in gains.items() if clearly(found)]
+            ahead = [f"{drop} by {with_error(points)}" for drop, points in gains.items() if clearly(points)]
             compared, better = compared + len(gains), better + len(ahead)
             if ahead:
                 lines.append(f"- {title(cell)}: {balanced} beats {'; '.join(ahead)}")
@@ -162,7 +156,7 @@ def balancing(results: Results) -> str:
 
 
 def clearly(gains: NDArray[np.float64]) -> bool:
-    """Whether the mean is above 0 by more than its standard error."""
+    """True where the mean is above 0 by more than its standard error."""
     return bool(gains.mean() > (standard_error(gains) if len(gains) > 1 else 0))
 
 
@@ -173,16 +167,3 @@ def title(cell: Cell) -> str:
 
 def named(keeps: Sequence[float]) -> str:
     return " and ".join(f"{keep:.0%}" for keep in keeps)
-
-
-def with_table(readme: str, part: str) -> str:
-    """The README with `part` in its place."""
-    return report.with_part(readme, NAME, part)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    report.print_or_write(NAME, text, argv)
-
-
-if __name__ == "__main__":
-    main()

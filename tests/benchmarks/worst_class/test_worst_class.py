@@ -1,40 +1,34 @@
-"""The DRoP table of tests/benchmarks: from tiny data to Markdown, and the committed results to the README."""
+"""The benchmark of the worst class, from tiny data to Markdown."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-BENCHMARKS = Path(__file__).parent / "benchmarks"
 KEEPS = (0.5, 0.25)
 
 
 @pytest.fixture(scope="module")
 def benchmarks(_trainer_libraries):
-    """The module `drop_quality`, which imports the others of its folder."""
-    sys.path.insert(0, str(BENCHMARKS))
-    import drop_quality
+    """The module of the benchmark, imported once the libraries of Trainer are."""
+    from tests.benchmarks.worst_class import run
 
-    yield drop_quality
-    sys.path.remove(str(BENCHMARKS))
+    return run
 
 
 @pytest.fixture(scope="module")
 def table(benchmarks):
-    import drop_table
+    from tests.benchmarks.worst_class import table
 
-    return drop_table
+    return table
 
 
 @pytest.fixture
 def tiny(benchmarks, monkeypatch):
     """Images of 8 x 8 pixels, 80 to train on and 40 in each other part; groups are class and first pixel."""
-    import networks
-    import real_data
+    from tests.benchmarks import networks, real_data
 
     def made(cache):
         rng = np.random.default_rng(0)
@@ -69,9 +63,9 @@ def part_of(rng, rows):
 def test_whole_line_and_resume(benchmarks, table, tiny, tmp_path, monkeypatch):
     file = tmp_path / "results.parquet"
     benchmarks.run_parts(tiny, tmp_path, 0, file)
-    found = pq.read_table(file)
-    assert len(found) == 2 * (11 * 2 + 1) + (5 + 1)
-    rows = found.to_pylist()
+    table_of_results = pq.read_table(file)
+    assert len(table_of_results) == 2 * (11 * 2 + 1) + (5 + 1)
+    rows = table_of_results.to_pylist()
     assert {row["kept"] for row in rows} == {80, 40, 20}
     by_group = {row["method"]: row["kept_by_group"] for row in rows if row["keep"] == 0.25 and row["seed"] == 0}
     assert by_group["random, group-balanced"] == [5, 5, 5, 5]
@@ -80,7 +74,7 @@ def test_whole_line_and_resume(benchmarks, table, tiny, tmp_path, monkeypatch):
     full = [row for row in rows if row["method"] == "all rows"]
     assert [row["kept_by_group"] for row in full] == [[30, 10, 10, 30]] * 3
     assert all(row["accuracy"] == 1 and row["group_accuracies"] == [1] * 4 for row in full if row["network"] == "mlp")
-    about = json.loads(found.schema.metadata[b"hf_prune"])
+    about = json.loads(table_of_results.schema.metadata[b"hf_prune"])
     assert about["setup"]["mlp"]["methods"][table.OVER_MIXTURE]["within"]["method"] == "mixture"
     assert about["setup"]["mlp"]["groups"][1] == "dark, 1"
     assert table.text(file).count(f"| {table.BY_GROUP} |") == 3  # keeps, and the aim
@@ -93,7 +87,7 @@ def test_whole_line_and_resume(benchmarks, table, tiny, tmp_path, monkeypatch):
     again = tmp_path / "again.parquet"
     benchmarks.run_parts(tiny, tmp_path, 0, again)
     assert len(asked) == 1
-    assert pq.read_table(again).equals(found)
+    assert pq.read_table(again).equals(table_of_results)
 
 
 class Guesser:
@@ -110,8 +104,8 @@ class Guesser:
 
 
 def test_recalls_reach_the_methods_that_measure_them(benchmarks, table, tiny, tmp_path):
-    from cells import results
-    from real_data import load
+    from tests.benchmarks.cells import results
+    from tests.benchmarks.real_data import load
 
     network, data = Guesser(), load("tiny", tmp_path)
     methods = {name: benchmarks.METHODS[name] for name in (table.DROP, table.BY_GROUP, table.ROUNDS)}
@@ -130,7 +124,7 @@ def test_recalls_reach_the_methods_that_measure_them(benchmarks, table, tiny, tm
 
 
 def test_longtail_and_dominoes(benchmarks, monkeypatch, tmp_path):
-    import real_data
+    from tests.benchmarks import real_data
 
     rng = np.random.default_rng(0)
 
@@ -173,9 +167,9 @@ def test_longtail_and_dominoes(benchmarks, monkeypatch, tmp_path):
 @pytest.fixture
 def fabricated(benchmarks, table, tmp_path):
     """A file of one grouped dataset, three seeds; for each keep and method average and worst group in percent."""
-    import cells
+    from tests.benchmarks import cells
 
-    found = {
+    percent_of = {
         1.0: {"all rows": ((90, 90, 90), (70, 70, 70))},
         0.5: {
             table.RANDOM: ((88, 88, 88), (60, 60, 60)),
@@ -196,7 +190,7 @@ def fabricated(benchmarks, table, tmp_path):
         {"network": "mlp", "data": "tiny", "keep": keep, "method": method, "seed": seed, "kept": int(1000 * keep)}
         | {"kept_by_group": [1, 2], "accuracy": average / 100, "recalls": [0.9, 0.9]}
         | {"group_accuracies": [worst / 100, 1.0]}
-        for keep, by_method in found.items()
+        for keep, by_method in percent_of.items()
         for method, values in by_method.items()
         for seed, (average, worst) in reversed(list(enumerate(zip(*values, strict=True))))
     ]
@@ -251,12 +245,3 @@ def test_aims_by_hand(table, fabricated):
         "- tiny, mlp, keep 50%: random, group-balanced beats DRoP by 5.0 ± 0.6; DRoP, temperature 0.5 by 6.0 ± 0.6",
     ]
     assert "in 4 of 8 comparisons" in table.balancing(fabricated)
-
-
-def test_readme_has_what_the_committed_results_give():
-    sys.path.insert(0, str(BENCHMARKS))
-    import drop_table
-
-    sys.path.remove(str(BENCHMARKS))
-    readme = drop_table.README.read_text(encoding="utf-8")
-    assert drop_table.with_table(readme, drop_table.text()) == readme

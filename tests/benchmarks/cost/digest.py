@@ -1,10 +1,9 @@
-"""How fast column digests are: `python -m tests.benchmarks.digest [--rounds N] [--scale S]`, half a minute.
+"""How fast column digests are: `python -m tests.benchmarks cost digest`, half a minute.
 
 Megabytes of Arrow data by CPU seconds, the median of the rounds, of whole columns and of every second row of them
 (`select`). Each digest is checked against that of the same rows in many chunks.
 """
 
-import argparse
 import time
 from statistics import median
 from typing import Any
@@ -17,8 +16,10 @@ from datasets.table import InMemoryTable
 from hf_prune.digest import _cache, column_digest
 from tests.benchmarks.harness import MEGABYTE
 
+ROUNDS = 5
 
-def columns(scale: float) -> dict[str, pa.Array]:
+
+def columns(scale: float = 1.0) -> dict[str, pa.Array]:
     draw = np.random.default_rng(0)
     many, rows, files = (round(scale * n) for n in (10_000_000, 1_000_000, 20_000))
     words = pa.array([" ".join(f"word{number}" for number in draw.integers(0, 999, 8)) for _ in range(1000)])
@@ -37,17 +38,14 @@ def columns(scale: float) -> dict[str, pa.Array]:
 def seconds(dataset: Dataset) -> tuple[float, str]:
     _cache.clear()
     start = time.process_time()
-    found = column_digest(dataset, "column")
-    return time.process_time() - start, found
+    digest = column_digest(dataset, "column")
+    return time.process_time() - start, digest
 
 
-def main(argv: list[str] | None = None) -> dict[str, Any]:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.digest", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--scale", type=float, default=1.0)
-    options = parser.parse_args(argv)
+def measured(rounds: int) -> dict[str, Any]:
+    """MB/s of each kind of column, whole and selected."""
     speeds = {}
-    for name, array in columns(options.scale).items():
+    for name, array in columns().items():
         table = pa.table({"column": array})
         whole = Dataset(InMemoryTable(table))
         half = whole.select(np.arange(0, len(whole), 2))
@@ -56,12 +54,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         assert seconds(in_chunks)[1] == seconds(whole)[1]
         assert seconds(in_chunks.select(np.arange(0, len(whole), 2)))[1] == seconds(half)[1]
         sides = {"whole": (whole, table.nbytes), "selected": (half, table.nbytes / 2)}
-        for side, (dataset, size) in sides.items():
-            took = median(seconds(dataset)[0] for _ in range(options.rounds))
-            speeds[f"{name}, {side}"] = size / MEGABYTE / took
-            print(f"{name}, {side}: {speeds[f'{name}, {side}']:,.0f} MB/s")
-    return speeds
-
-
-if __name__ == "__main__":
-    main()
+        speeds[name] = {
+            side: size / MEGABYTE / median(seconds(dataset)[0] for _ in range(rounds))
+            for side, (dataset, size) in sides.items()
+        }
+    return {"rounds": rounds, "speeds": speeds}

@@ -1,6 +1,6 @@
 """How the settings of networks.MLP were chosen: by all rows' accuracy on a validation part, with clean labels.
 
-    python tests/benchmarks/mlp_settings.py
+    python -m tests.benchmarks.quality.mlp_settings
 
 The validation part is a quarter of each training part; test parts, noise and pruning play no role. The numbers of
 steps and learning rates below were all that was tried. It prints
@@ -23,8 +23,9 @@ from itertools import product
 
 import numpy as np
 import torch
-from networks import MLP
-from real_data import halves, load
+
+from tests.benchmarks.networks import MLP
+from tests.benchmarks.real_data import halves, load
 
 NAMES = ("digits", "mnist-5k", "fashion-mnist", "movies")
 STEPS = (300, 600, 1200)
@@ -37,9 +38,10 @@ def main() -> None:
     print(f"| steps, learning rate | {' | '.join(NAMES)} | mean |\n|{' --- |' * (len(NAMES) + 2)}")
     for steps, rate in product(STEPS, LEARNING_RATES):
         mlp = replace(MLP(), steps=steps, learning_rate=rate)
-        found = [validated(mlp, name) for name in NAMES]
+        accuracies = [validated(mlp, name) for name in NAMES]
         print(
-            f"| {steps}, {rate:g} | {' | '.join(f'{value:.1%}' for value in [*found, np.mean(found)])} |", flush=True
+            f"| {steps}, {rate:g} | {' | '.join(f'{value:.1%}' for value in [*accuracies, np.mean(accuracies)])} |",
+            flush=True,
         )
 
 

@@ -1,4 +1,4 @@
-"""What recording costs: `python -m tests.benchmarks.overhead [--pairs N] [--output FILE]`, some ten minutes.
+"""What recording costs: `python -m tests.benchmarks cost recording`, some ten minutes.
 
 A Trainer trains a BERT of 4 x 256 (batches of 32, 64 tokens) and a small ResNet (batches of 32, 28 x 28 pixels) for
 one epoch of 10 steps, in turn without a recorder, with one, and with one that predicts all rows after the epoch
@@ -6,17 +6,14 @@ instead, as other libraries do. Ratios are of the CPU time of `train()` in the s
 of the 95% interval of their mean. Then the bookkeeping alone is fed ten epochs of a million rows, without a model.
 """
 
-import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset
 from scipy.stats import t as student
 from transformers import (
     BertConfig,
@@ -33,11 +30,11 @@ from hf_prune import PruningTrainerCallback
 from hf_prune.dynamics.formulas import SIGNALS
 from hf_prune.recording.arrays import Recording
 from hf_prune.recording.tap import BatchSignals
-from tests.benchmarks.harness import MEGABYTE, machine, resident_bytes
+from tests.benchmarks.harness import MEGABYTE, resident_bytes
 
 ROWS, BATCH, TOKENS, PIXELS, WORDS = 320, 32, 64, 28, 1000
 MANY, EPOCHS = 1_000_000, 10
-OUTPUT = Path(__file__).parent / "results/overhead.json"
+ROUNDS = 20
 SIDES = ("plain", "recorded", "predicted")
 
 
@@ -147,26 +144,9 @@ def bookkeeping(batch: int) -> dict[str, float]:
     }
 
 
-def main(argv: list[str] | None = None) -> dict[str, Any]:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.overhead", description=__doc__)
-    parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--output", type=Path)
-    options = parser.parse_args(argv)
-    record: dict[str, Any] = {"machine": machine(), "pairs": options.pairs, "models": {}}
-    for name, make in MODELS.items():
-        found = record["models"][name] = pairs(make, options.pairs)
-        for side in SIDES[1:]:
-            print(f"{name}: {side} / plain {found[side]['ratio']:.3f}, upper bound {found[side]['upper']:.3f}")
-    record["bookkeeping"] = {str(batch): bookkeeping(batch) for batch in (32, 1024)}
-    for size, found in record["bookkeeping"].items():
-        took = f"{found['ms_a_step']:.3f} ms a step, {found['us_a_row']:.3f} us a row"
-        print(f"bookkeeping, batches of {size}: {took}, {found['mb_beyond_the_arrays']:.0f} MB beyond the arrays")
-    if options.output:
-        options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return record
-
-
-if __name__ == "__main__":
-    disable_progress_bars()
-    torch.set_num_threads(1)
-    main()
+def measured(rounds: int) -> dict[str, Any]:
+    return {
+        "pairs": rounds,
+        "models": {name: pairs(make, rounds) for name, make in MODELS.items()},
+        "bookkeeping": {str(batch): bookkeeping(batch) for batch in (32, 1024)},
+    }

@@ -1,4 +1,4 @@
-"""What `hf_prune.embed` costs: `python -m tests.benchmarks.embedding [--pairs N] [--output FILE]`, some five minutes.
+"""What `hf_prune.embed` costs: `python -m tests.benchmarks cost embedding`, some five minutes.
 
 The whole call, digests of rows and weights and the writing of the file included, beside a bare loop over the same
 model, batches and order, which holds all vectors in memory. Texts go through a BERT of MiniLM's shape (6 x 384),
@@ -8,16 +8,13 @@ Then what bfloat16 gains and costs: the real MiniLM on sentences of film reviews
 and how many of the 10 nearest neighbours of each row stay the same.
 """
 
-import argparse
-import json
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, Features, Image, disable_progress_bars
+from datasets import Dataset, Features, Image
 from numpy.typing import NDArray
 from PIL.Image import fromarray
 from transformers import BertConfig, BertModel, ViTConfig, ViTImageProcessor, ViTModel
@@ -26,10 +23,10 @@ import hf_prune
 from hf_prune.embeddings.compute import batches_of
 from hf_prune.kernels.knn import nearest_neighbors
 from tests import tiny_encoders
-from tests.benchmarks.harness import machine, paired, ratios
+from tests.benchmarks.harness import paired, ratios
 from trainers._data import minilm, movie_snippets
 
-ROWS, BATCH = 2048, 64
+ROWS, BATCH, ROUNDS = 2048, 64, 10
 
 
 def texts(rows: int) -> tuple[Dataset, str, Any, Any]:
@@ -78,49 +75,30 @@ CASES: dict[str, Callable[[int], tuple[Dataset, str, Any, Any]]] = {
 }
 
 
-def precisions(rows: int, repeats: int) -> dict[str, Any]:
+def precisions(count: int, repeats: int) -> dict[str, Any]:
     """Times in both precisions, and the share of the 10 nearest neighbours that both have."""
-    ds, encoder = movie_snippets().select(range(rows)), minilm()
+    ds, encoder = movie_snippets().select(range(count)), minilm()
 
     def run(precision: str) -> NDArray[np.float32]:
         with tempfile.TemporaryDirectory() as folder:
             return np.array(hf_prune.embed(ds, encoder, column="text", precision=precision, cache_dir=folder))
 
-    times, found = paired({name: lambda name=name: run(name) for name in ("bfloat16", "float32")}, repeats=repeats)
-    near = {name: nearest_neighbors(vectors, 10)[0] for name, vectors in found.items()}
+    times, vectors = paired({name: lambda name=name: run(name) for name in ("bfloat16", "float32")}, repeats=repeats)
+    near = {name: nearest_neighbors(rows, 10)[0] for name, rows in vectors.items()}
     same = [len(set(one) & set(other)) for one, other in zip(near["bfloat16"], near["float32"], strict=True)]
     return {"ratios": ratios(times["bfloat16"], times["float32"]), "neighbors": float(np.mean(same)) / 10}
 
 
-def main(argv: list[str] | None = None) -> dict[str, Any]:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.embedding", description=__doc__)
-    parser.add_argument("--pairs", type=int, default=10)
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--output", type=Path)
-    options = parser.parse_args(argv)
-    record: dict[str, Any] = {"machine": machine(), "pairs": options.pairs, "rows": options.rows, "cases": {}}
+def measured(rounds: int) -> dict[str, Any]:
+    cases = {}
     for name, make in CASES.items():
         torch.manual_seed(0)
-        case = make(options.rows)
+        case = make(ROWS)
         sides = {"embed": lambda case=case: whole_call(*case), "bare loop": lambda case=case: bare_loop(*case)}
-        times, found = paired(sides, repeats=options.pairs)
-        np.testing.assert_array_equal(found["embed"], found["bare loop"])
-        record["cases"][name] = {
+        times, vectors = paired(sides, repeats=rounds)
+        np.testing.assert_array_equal(vectors["embed"], vectors["bare loop"])
+        cases[name] = {
             "seconds": {side: vars(taken) for side, taken in times.items()},
             "ratios": ratios(times["embed"], times["bare loop"]),
         }
-        for clock, (middle, least, most) in record["cases"][name]["ratios"].items():
-            print(f"{name}: embed / bare loop, {clock} {middle:.3f} ({least:.3f} to {most:.3f})")
-    found = record["precisions"] = precisions(options.rows, options.pairs)
-    middle, least, most = found["ratios"]["cpu"]
-    print(f"MiniLM, bfloat16 / float32, cpu {middle:.3f} ({least:.3f} to {most:.3f})")
-    print(f"of 10 nearest neighbours the same: {found['neighbors']:.1%}")
-    if options.output:
-        options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return record
-
-
-if __name__ == "__main__":
-    disable_progress_bars()
-    torch.set_num_threads(1)
-    main()
+    return {"pairs": rounds, "rows": ROWS, "cases": cases, "precisions": precisions(ROWS, rounds)}

@@ -1,13 +1,16 @@
-"""The README's speed table: `python -m tests.benchmarks.table` writes it from the committed results."""
+"""From the results of this folder to the speed table in RESULTS.md."""
 
 import json
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results/d2_speed.json"
-README = Path(__file__).parents[2] / "README.md"
-BEGIN, END = "<!-- speed table: begin -->", "<!-- speed table: end -->"
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def text(file: Path = RESULTS) -> str:
+    """Markdown of what `run.py` wrote to the file."""
+    return table(json.loads(file.read_text(encoding="utf-8"))) + "\n"
 
 
 def table(record: dict[str, Any]) -> str:
@@ -62,16 +65,3 @@ def _ratio(of: list[float]) -> str:
 def _short(value: float) -> str:
     """Three digits, or whole numbers."""
     return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
-
-
-def put_into(readme: str, record: dict[str, Any]) -> str:
-    """`readme` with the table between its markers."""
-    before, rest = readme.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{table(record)}\n{END}{after}"
-
-
-if __name__ == "__main__":
-    README.write_text(
-        put_into(README.read_text(encoding="utf-8"), json.loads(RESULTS.read_text(encoding="utf-8"))), encoding="utf-8"
-    )

@@ -1,21 +1,15 @@
-"""From the Parquet file of quality.py, and nothing else, to the tables and the aims in the README.
+"""From the Parquet file of this folder, and nothing else, to the tables and the aims in RESULTS.md."""
 
-python tests/benchmarks/quality_table.py                    # prints
-python tests/benchmarks/quality_table.py --write            # replaces the README's part
-"""
-
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import report
 from numpy.typing import NDArray
-from report import FOLDER, FULL, accuracy, folded, markdown, standard_error, with_error, worst_class
 from scipy.stats import t as student
 
-NAME = "quality table"
-PARQUET = FOLDER / "d2_quality.parquet"
-README = report.README
+from tests.benchmarks import report
+from tests.benchmarks.report import FULL, accuracy, folded, markdown, standard_error, with_error, worst_class
+
+PARQUET = Path(__file__).parent / "results.parquet"
 
 BALANCED = "random, class-balanced"
 BALANCED_AUTO = "random, class-balanced, cutoff auto"
@@ -93,16 +87,3 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float]:
         return -np.inf, np.inf
     half = float(student.ppf(0.975, len(values) - 1)) * standard_error(values)
     return float(values.mean()) - half, float(values.mean()) + half
-
-
-def with_table(readme: str, part: str) -> str:
-    """The README with `part` in its place."""
-    return report.with_part(readme, NAME, part)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    report.print_or_write(NAME, text, argv)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The benchmark of speed and memory, on tiny data: that it runs, that its checks can fail, and what it writes."""
+"""The benchmark of speed and memory runs on tiny data, its checks can fail, and it keeps what it measured."""
 
 import gc
 import json
@@ -8,12 +8,13 @@ import pytest
 
 from hf_prune.kernels.graph import union_graph
 from hf_prune.kernels.knn import nearest_neighbors
-from tests.benchmarks import alone, peak_memory, speed
-from tests.benchmarks.cases import CASES
-from tests.benchmarks.checks import check_graph, check_union
-from tests.benchmarks.data import clustered, random_neighbors
+from tests.benchmarks import tables
 from tests.benchmarks.harness import Times, in_fresh_process, machine, paired, ratios, resident_bytes
-from tests.benchmarks.table import BEGIN, END, README, RESULTS, put_into, table
+from tests.benchmarks.speed import alone, peak_memory, run
+from tests.benchmarks.speed.cases import CASES, Case
+from tests.benchmarks.speed.checks import check_graph, check_union
+from tests.benchmarks.speed.data import clustered, random_neighbors
+from tests.benchmarks.speed.table import RESULTS, table
 
 FRESH = ("memory", "compiled-prune", "compiled-selection")
 """Cases that start processes, which takes seconds; what these run is tested below."""
@@ -27,23 +28,39 @@ def _no_collection(monkeypatch):
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in FRESH])
 def test_cases_run_and_check_their_results(case):
-    found = CASES[case].run(0.0, 1)  # the least sizes
-    assert found["checked"]
-    assert all(len(side["cpu"]) == len(side["wall"]) == 1 for side in found["seconds"].values())
-    assert all(contrast["of"] in found["seconds"] for contrast in found["ratios"])
+    result = CASES[case].run(0.0, 1)  # the least sizes
+    assert result["checked"]
+    assert all(len(side["cpu"]) == len(side["wall"]) == 1 for side in result["seconds"].values())
+    assert all(contrast["of"] in result["seconds"] for contrast in result["ratios"])
 
 
-def test_command_keeps_what_it_ran(tmp_path, capsys):
-    output = tmp_path / "made" / "speed.json"
+def test_command_keeps_what_it_ran_at_full_size(tmp_path, capsys, monkeypatch):
+    def smallest(case):
+        return Case(lambda scale, repeats: case.run(0.0, repeats), 2)
+
+    monkeypatch.setattr(run, "CASES", {name: smallest(case) for name, case in CASES.items()})
+    monkeypatch.setattr(tables, "main", lambda: None)
+    file = tmp_path / "results.json"
+    run.main(["authors-one-pool", "--scale", "0.5"], file)
+    assert not file.exists()
     for case in ("authors-one-pool", "authors-classes"):
-        speed.main([case, "--scale", "0", "--repeats", "2", "--output", str(output)])
-    record = json.loads(output.read_text(encoding="utf-8"))
+        run.main([case], file)
+    record = json.loads(file.read_text(encoding="utf-8"))
     assert list(record["cases"]) == ["authors-classes", "authors-one-pool"]  # in the order of CASES
     assert record["machine"] == machine()
     assert table(record) in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        speed.main(["no-such-case"])
+        run.main(["no-such-case"])
     assert "no such case: no-such-case; there are class-balanced" in capsys.readouterr().err
+
+
+def test_one_case_does_not_join_those_of_another_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "main", lambda: None)
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps(RECORD), encoding="utf-8")
+    monkeypatch.setattr(run, "CASES", {"one": Case(lambda scale, repeats: RECORD["cases"]["one"], 1)})
+    run.main(["one"], file)
+    assert json.loads(file.read_text(encoding="utf-8")) == RECORD
 
 
 def test_sides_take_turns():
@@ -100,7 +117,7 @@ def test_calls_with_and_without_numba(tmp_path, capsys):
         assert json.loads(capsys.readouterr().out)["cpu"] > 0
         assert len(set(np.load(tmp_path / "order.npy").tolist())) == 180
     with_numba = np.load(tmp_path / "order.npy")
-    assert json.loads(in_fresh_process("tests.benchmarks.alone", "selection", tmp_path, "plain"))["cpu"] > 0
+    assert json.loads(in_fresh_process("tests.benchmarks.speed.alone", "selection", tmp_path, "plain"))["cpu"] > 0
     np.testing.assert_array_equal(np.load(tmp_path / "order.npy"), with_numba)
 
 
@@ -162,18 +179,7 @@ def test_table_by_hand():
     ]
 
 
-def test_table_goes_between_its_markers():
-    readme = README.read_text(encoding="utf-8")
-    once = put_into(readme, RECORD)
-    assert f"{BEGIN}\n{table(RECORD)}\n{END}" in once
-    assert put_into(once, RECORD) == once
-    assert once.split(BEGIN)[0] == readme.split(BEGIN)[0]
-    assert once.split(END)[1] == readme.split(END)[1]
-
-
-@pytest.mark.skipif(not RESULTS.exists(), reason="no results are committed yet")
-def test_readme_shows_the_committed_results():
-    readme, record = README.read_text(encoding="utf-8"), json.loads(RESULTS.read_text(encoding="utf-8"))
-    assert put_into(readme, record) == readme, "run python -m tests.benchmarks.table"
+def test_committed_results_are_complete_and_of_full_size():
+    record = json.loads(RESULTS.read_text(encoding="utf-8"))
     assert record["scale"] == 1.0
     assert list(record["cases"]) == list(CASES)

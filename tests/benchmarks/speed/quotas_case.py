@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 import hf_prune
 from hf_prune.budget import seat_order
 from hf_prune.groups import Groups
-from tests.benchmarks.calls import KEEP, SEED, result_of, scaled
 from tests.benchmarks.harness import paired
+from tests.benchmarks.speed.calls import KEEP, SEED, result_of, scaled
 
 CLASSES = 21_000
 

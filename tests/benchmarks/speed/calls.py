@@ -1,4 +1,4 @@
-"""What several cases time, and how a case writes down what it found."""
+"""What several cases time, and how a case writes down its result."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 import hf_prune  # noqa: F401 - attaches Dataset.prune
 from hf_prune.kernels.graph import union_graph
 from hf_prune.kernels.greedy import fading, messages, pick
-from tests.benchmarks.data import random_neighbors
 from tests.benchmarks.harness import Times, ratios
+from tests.benchmarks.speed.data import random_neighbors
 
 K, KEEP, SEED = 10, 0.3, 0
 

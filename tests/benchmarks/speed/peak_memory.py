@@ -1,4 +1,6 @@
-"""Peak memory of one `prune` call: `python -m tests.benchmarks.peak_memory FOLDER K KEEP`, in a process of its own.
+"""Peak memory of one `prune` call, in a process of its own.
+
+    python -m tests.benchmarks.speed.peak_memory FOLDER K KEEP
 
 Prints the bytes between what was in memory just before the call and the highest point so far just after it (VmRSS and
 VmHWM of /proc/self/status). Libraries, the dataset and the embeddings are in place before, and a call on the first

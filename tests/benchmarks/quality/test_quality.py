@@ -1,33 +1,28 @@
-"""The quality table of tests/benchmarks: from tiny data to Markdown, and the committed results to the README."""
+"""The quality benchmark, from tiny data to Markdown."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-BENCHMARKS = Path(__file__).parent / "benchmarks"
 KEEPS = (0.5, 0.25)
 CELL = ("mlp", "tiny", 0.2, 0.5)
 
 
 @pytest.fixture(scope="module")
 def benchmarks(_trainer_libraries):
-    """The module `quality`, which imports the others of its folder."""
-    sys.path.insert(0, str(BENCHMARKS))
-    import quality
+    """The module of the benchmark, imported once the libraries of Trainer are."""
+    from tests.benchmarks.quality import run
 
-    yield quality
-    sys.path.remove(str(BENCHMARKS))
+    return run
 
 
 @pytest.fixture
 def tiny(benchmarks, monkeypatch):
     """Two parts on 60 images of 8 x 8 pixels, whose brightness is their class, with two seeds."""
-    import real_data
+    from tests.benchmarks import real_data
 
     rng = np.random.default_rng(0)
     labels = np.arange(80) % 2
@@ -59,7 +54,7 @@ def test_whole_line_and_resume(benchmarks, tiny, tmp_path, monkeypatch):
     assert about["setup"]["mlp"]["network"]["steps"] == 60
     assert about["versions"].keys() >= {"torch", "hf_prune"}
 
-    from quality_table import text
+    from tests.benchmarks.quality.table import text
 
     assert text(file).count("| EL2N, hardest |") == 2
     assert text(file).count("| tiny, mlp, 0% wrong, keep 25% |") == 1
@@ -80,7 +75,7 @@ def test_whole_line_and_resume(benchmarks, tiny, tmp_path, monkeypatch):
 
 
 def test_jobs_in_other_processes(benchmarks, tmp_path):
-    import jobs
+    from tests.benchmarks import jobs
 
     wanted = {tmp_path / "deep" / f"{i}.json": (f'[{{"i": {i}}}]',) for i in range(3)}
     assert jobs.run(json.loads, wanted, 2) == [{"i": 0}, {"i": 1}, {"i": 2}]
@@ -100,7 +95,7 @@ def test_noise_changes_exactly_the_share(benchmarks):
 
 
 def test_coresets_take_as_many_steps(benchmarks):
-    from networks import in_batches
+    from tests.benchmarks.networks import in_batches
 
     few = in_batches(5, 4, 10)
     assert few.shape == (10, 4)
@@ -111,10 +106,10 @@ def test_coresets_take_as_many_steps(benchmarks):
 @pytest.fixture
 def fabricated(benchmarks, tmp_path):
     """A file of two cells, three seeds each; accuracies in percent by method."""
-    import cells
-    import quality_table as names
+    from tests.benchmarks import cells
+    from tests.benchmarks.quality import table as names
 
-    found = {
+    accuracies_of = {
         0.5: {
             names.BALANCED: (80, 82, 84),
             names.NO_CUTOFF: (70, 71, 72),
@@ -133,7 +128,7 @@ def fabricated(benchmarks, tmp_path):
         {"network": "mlp", "data": "tiny", "noise": 0.2, "keep": keep, "method": method, "seed": seed}
         | {"kept": int(1000 * keep), "mislabelled": 0.0, "cut": 0.25 if method == names.AUTO else None}
         | {"accuracy": accuracy / 100, "recalls": [1.0, accuracy / 100 - 0.1]}
-        for keep, by_method in found.items()
+        for keep, by_method in accuracies_of.items()
         for method, accuracies in by_method.items()
         for seed, accuracy in reversed(list(enumerate(accuracies)))
     ]
@@ -177,13 +172,3 @@ def test_unpaired_seeds_are_refused(fabricated):
     results._rows[CELL][names.AUTO].pop()
     with pytest.raises(ValueError, match="have other seeds in"):
         results.gain(CELL, names.AUTO, names.BALANCED)
-
-
-def test_readme_has_what_the_committed_results_give():
-    sys.path.insert(0, str(BENCHMARKS))
-    import quality_table
-
-    sys.path.remove(str(BENCHMARKS))
-    readme = quality_table.README.read_text(encoding="utf-8")
-    committed = quality_table.text()
-    assert quality_table.with_table(readme, committed) == readme

@@ -1,4 +1,6 @@
-"""One timed call in a process of its own: `python -m tests.benchmarks.alone prune|selection FOLDER compiled|plain`.
+"""One timed call in a process of its own.
+
+    python -m tests.benchmarks.speed.alone prune|selection FOLDER compiled|plain
 
 With "plain" numba can't be imported, as if it weren't installed. Inputs are read from FOLDER, the picking order goes
 to order.npy there, and the times are printed as JSON. A call on a few rows before has imported and compiled all.
@@ -15,7 +17,7 @@ def main(what: str, folder: str, kernels: str) -> None:
         sys.modules["numba"] = None  # type: ignore[assignment] # how Python itself marks what must not be found
     import numpy as np
 
-    from tests.benchmarks.calls import prune_saved, select_saved
+    from tests.benchmarks.speed.calls import prune_saved, select_saved
 
     call = {"prune": prune_saved, "selection": select_saved}[what](Path(folder))
     call(500)

@@ -19,12 +19,12 @@ import hf_prune  # noqa: F401 - attaches Dataset.prune
 from hf_prune.kernels import candidates
 from hf_prune.kernels.graph import union_graph
 from hf_prune.kernels.knn import nearest_neighbors
-from tests.benchmarks.calls import KEEP, SEED, K, dataset_of, forward, prune_d2, result_of, reverse, scaled
-from tests.benchmarks.checks import check_classes, check_graph, check_union, greedy_by_blocks
-from tests.benchmarks.data import clustered, random_neighbors
 from tests.benchmarks.harness import MEGABYTE, Times, in_fresh_process, paired
-from tests.benchmarks.product import bare_product, library_product
-from tests.benchmarks.quotas_case import drop_quotas
+from tests.benchmarks.speed.calls import KEEP, SEED, K, dataset_of, forward, prune_d2, result_of, reverse, scaled
+from tests.benchmarks.speed.checks import check_classes, check_graph, check_union, greedy_by_blocks
+from tests.benchmarks.speed.data import clustered, random_neighbors
+from tests.benchmarks.speed.product import bare_product, library_product
+from tests.benchmarks.speed.quotas_case import drop_quotas
 from tests.oracles.d2_dense import by_product, d2_dense, d2_dense_per_class
 
 CLUSTERED = "clustered Gaussian, 100 centres a class, noise 0.5 of the centres' spread"
@@ -39,10 +39,10 @@ def class_balanced(scale: float, repeats: int) -> dict[str, Any]:
 
 
 def without_bfloat16(scale: float, repeats: int) -> dict[str, Any]:
-    """The same as the library runs it on a processor without bf16 units."""
+    """The whole call in 10 classes as the library runs it on a processor without bf16 units."""
     with patch.object(candidates, "has_bfloat16_units", lambda: False):
-        found = class_balanced(scale, repeats)
-    return found | {"title": f"{found['title']}, bf16 units left alone"}
+        result = class_balanced(scale, repeats)
+    return result | {"title": f"{result['title']}, bf16 units left alone"}
 
 
 def many_pools(scale: float, repeats: int) -> dict[str, Any]:
@@ -61,9 +61,9 @@ def _pools_against_faiss(n: int, d: int, classes: int, checked: list[int], repea
         },
         repeats=repeats,
     )
-    found = check_classes(results["prune"].selection, points, scores, labels, checked, K)
+    checked_rows = check_classes(results["prune"].selection, points, scores, labels, checked, K)
     title = f"{n:,} x {d} in {classes:,} classes, keep 30%: the whole `prune` call"
-    return result_of(title, CLUSTERED, times, [("prune", FAISS)], found)
+    return result_of(title, CLUSTERED, times, [("prune", FAISS)], checked_rows)
 
 
 def one_pool(scale: float, repeats: int) -> dict[str, Any]:
@@ -82,10 +82,10 @@ def one_pool(scale: float, repeats: int) -> dict[str, Any]:
     )
     neighbors, distances = results["graph"]
     same = np.mean([len(np.intersect1d(a, b)) for a, b in zip(neighbors[:1000], results[FAISS][:1000], strict=True)])
-    found = f"{check_graph(points, neighbors, distances)}; faiss found {same / K:.2%} of the first rows' neighbours"
+    checked = f"{check_graph(points, neighbors, distances)}; faiss found {same / K:.2%} of the first rows' neighbours"
     contrasts = [("graph", bare), ("graph", FAISS)]
     return result_of(
-        f"one pool of {n:,} x {d}: the graph", CLUSTERED, times, contrasts, found, product=product._asdict()
+        f"one pool of {n:,} x {d}: the graph", CLUSTERED, times, contrasts, checked, product=product._asdict()
     )
 
 
@@ -107,10 +107,10 @@ def memory(scale: float, repeats: int) -> dict[str, Any]:
         points, _, scores = clustered(n, d, 1, SEED)
         np.save(Path(folder) / "points.npy", points)
         np.save(Path(folder) / "scores.npy", scores)
-        peak = int(in_fresh_process("tests.benchmarks.peak_memory", folder, K, KEEP)) / MEGABYTE
+        peak = int(in_fresh_process("tests.benchmarks.speed.peak_memory", folder, K, KEEP)) / MEGABYTE
     title = f"one pool of {n:,} x {d}, keep 30%: peak memory of the whole `prune` call"
-    found = f"beyond the embeddings ({points.nbytes / MEGABYTE:.0f} MB)"
-    return result_of(title, CLUSTERED, {}, [], found, peak_mb=round(peak, 1))
+    beyond = f"beyond the embeddings ({points.nbytes / MEGABYTE:.0f} MB)"
+    return result_of(title, CLUSTERED, {}, [], beyond, peak_mb=round(peak, 1))
 
 
 def selection_alone(scale: float, repeats: int) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def _with_and_without_numba(
         for _ in range(repeats):
             orders = []
             for side, kernels in (("compiled", "compiled"), (PLAIN, "plain")):
-                took = json.loads(in_fresh_process("tests.benchmarks.alone", what, folder, kernels))
+                took = json.loads(in_fresh_process("tests.benchmarks.speed.alone", what, folder, kernels))
                 times[side].cpu.append(took["cpu"])
                 times[side].wall.append(took["wall"])
                 orders.append(np.load(Path(folder) / "order.npy"))
@@ -218,8 +218,8 @@ def _faiss_graph(points: NDArray[np.float32]) -> NDArray[np.int64]:
 
     index = faiss.IndexFlatL2(points.shape[1])
     index.add(points)
-    found: NDArray[np.int64] = index.search(points, K + 1)[1]
-    return found
+    neighbors: NDArray[np.int64] = index.search(points, K + 1)[1]
+    return neighbors
 
 
 class Case(NamedTuple):
