@@ -3,9 +3,10 @@ import pytest
 from datasets import Dataset
 
 import hf_prune  # noqa: F401 - attaches Dataset.prune
-from hf_prune.kernels import approximate
-from hf_prune.kernels.approximate import approximate_neighbors, find_neighbors
+from hf_prune.kernels import approximate, neighbors
+from hf_prune.kernels.approximate import approximate_neighbors
 from hf_prune.kernels.knn import nearest_neighbors
+from hf_prune.kernels.neighbors import find_neighbors
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_auto_is_exact_up_to_a_size(clusters, monkeypatch):
     points = clusters[:600]
     exact = find_neighbors(points, 3)
     assert exact.recall is None
-    monkeypatch.setattr(approximate, "EXACT_UP_TO", 599)
+    monkeypatch.setattr(neighbors, "EXACT_UP_TO", 599)
     found = find_neighbors(points, 3)
     assert 0 < found.recall <= 1
     assert find_neighbors(points, 3, search="exact").recall is None

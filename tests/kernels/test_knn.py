@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from hf_prune.kernels import candidates, fast, graph, knn, measure
-from hf_prune.kernels.candidates import Centred, FaissFlat, Products
+from hf_prune.kernels import candidates, fast, graph, knn, measure, products, proposers
+from hf_prune.kernels.candidates import Centred
+from hf_prune.kernels.faiss_flat import FaissFlat
 from hf_prune.kernels.knn import nearest_neighbors
+from hf_prune.kernels.products import Products
 from hf_prune.kernels.threads import threads
 
 
@@ -64,11 +66,11 @@ def path(request, monkeypatch):
 
 def take(monkeypatch, path):
     if path == "plain":
-        for module in (candidates, graph, knn, measure):
+        for module in (graph, knn, measure, products):
             monkeypatch.setattr(module, "loops", lambda: None)
     else:
         assert fast.loops() is not None, "the tests need numba: pip install 'hf_prune[dev]'"
-        monkeypatch.setattr(candidates, "has_bfloat16_units", lambda: path == "bfloat16")
+        monkeypatch.setattr(proposers, "has_bfloat16_units", lambda: path == "bfloat16")
 
 
 @pytest.mark.parametrize("points", POINTS.values(), ids=POINTS.keys())
@@ -168,10 +170,10 @@ def test_bfloat16_settles_most_rows_of_wide_clusters():
 def test_less_than_float32_in_torch_is_not_trusted(monkeypatch):
     import torch
 
-    monkeypatch.setattr(candidates, "has_bfloat16_units", lambda: False)
+    monkeypatch.setattr(proposers, "has_bfloat16_units", lambda: False)
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
     used = []
-    monkeypatch.setattr(candidates, "FaissFlat", lambda *given: used.append(given) or FaissFlat(*given))
+    monkeypatch.setattr(proposers, "FaissFlat", lambda *given: used.append(given) or FaissFlat(*given))
     points = POINTS["clustered"]
     np.testing.assert_array_equal(nearest_neighbors(points, 5)[0], slow_neighbors(points, 5)[0])
     assert used
