@@ -141,12 +141,12 @@ def _read_one(value: Any, groups: Groups) -> Recalls:
 
 
 def _is_output(value: Any) -> bool:
-    """Whether it is what `Trainer.predict` returns."""
+    """Whether `value` is what `Trainer.predict` returns."""
     return hasattr(value, "predictions") and hasattr(value, "label_ids")
 
 
 def _of_output(output: Any) -> tuple[Any, Any]:
-    """Its predictions and references."""
+    """Predictions and references out of what `Trainer.predict` returns."""
     predictions = output.predictions
     if isinstance(predictions, tuple) and predictions:  # a model that returns more than its logits
         predictions = predictions[0]
@@ -217,7 +217,7 @@ def _from_mapping(given: Mapping[Any, Any], groups: Groups) -> NDArray[np.float6
 
 
 def _positions(groups: Groups) -> dict[Any, int]:
-    """By name and by value."""
+    """Where each group is, by name and by value."""
     return {name: i for i, name in enumerate(groups.names)} | {key: i for i, key in enumerate(groups.values)}
 
 

@@ -94,6 +94,6 @@ def _clusters(points: NDArray[Any], k: int) -> tuple[list[NDArray[np.int64]], li
 
 
 def _renumbered(nearby: list[NDArray[np.int64]], sizes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The same without empty clusters, which k-means can leave."""
+    """The lists of clusters to search without empty clusters, which k-means can leave."""
     place = np.cumsum(sizes > 0) - 1
     return [place[clusters[sizes[clusters] > 0]] for clusters in nearby]

@@ -67,7 +67,7 @@ class Centred:
 
 
 def rounding(d: int, norms: Any, other_norms: Any, unit: float = FLOAT32_UNIT) -> NDArray[np.float64]:
-    """By how much scaled squared distances may be wrong that were added up from dot products, in any order.
+    """How wrong scaled squared distances may be that were added up from dot products, in any order.
 
     (d + 16) units in the last place of (|x| + |y|)^2: for d + 6 products, and rounded input.
 

@@ -30,5 +30,5 @@ class WorstGroupAccuracy(RecallMetric):
         k: int | None = None,
         confidence: float = CONFIDENCE,
     ) -> dict[str, Any]:
-        found = accuracies(predictions, references, () if groups is None else groups, labels)
-        return report(found, "group", k, confidence)
+        recalls = accuracies(predictions, references, () if groups is None else groups, labels)
+        return report(recalls, "group", k, confidence)

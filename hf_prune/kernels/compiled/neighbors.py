@@ -14,7 +14,7 @@ from hf_prune.kernels.tiles import LANES
 BLOCK = 64
 """Products that are compared with the limit at once."""
 PART = 16
-"""Of a block with something below the limit, those that are looked at one by one."""
+"""Products that are looked at one by one where a block has something below the limit."""
 
 _loop = numba.njit(nogil=True, cache=True)
 _bound = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})  # only for bounds, never results
