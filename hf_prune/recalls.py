@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,34 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups
 
 CONFIDENCE = 0.95
+
+
+class Predictions(Protocol):
+    """What `Trainer.predict` returns, as far as it is read."""
+
+    @property
+    def predictions(self) -> Any:
+        """(m,) class numbers or (m, classes) logits, alone or the first of a tuple."""
+
+    @property
+    def label_ids(self) -> Any:
+        """(m,) true class numbers."""
+
+
+OneRunsRecalls: TypeAlias = (
+    Mapping[Any, float]
+    | Sequence[float]
+    | NDArray[Any]
+    | Predictions
+    | tuple[ArrayLike | Predictions, ArrayLike]
+    | tuple[ArrayLike, ArrayLike, ArrayLike]
+)
+RecallsLike: TypeAlias = OneRunsRecalls | Sequence[OneRunsRecalls]
+"""Recall of each class on held-out data, or a list of these to average over seeds.
+
+A mapping from class to recall, recalls in class order, what `Trainer.predict` returns, (predictions, references), or
+either of the last two with the groups of the validation rows.
+"""
 
 _WANTED = (
     "`recalls`: wanted a mapping from class to recall, a sequence in class order, the output of "
@@ -81,7 +109,7 @@ def count_recalls(
     return Recalls(np.divide(right, support, out=np.full(classes, np.nan), where=support > 0), support)
 
 
-def read_recalls(value: Any, groups: Groups, *, missing: Literal["error", "pooled"] = "error") -> Recalls:
+def read_recalls(value: RecallsLike, groups: Groups, *, missing: Literal["error", "pooled"] = "error") -> Recalls:
     """`recalls=` as users pass it, in the order of `groups`.
 
     Args:
