@@ -26,13 +26,9 @@ class Predictions(Protocol):
         """(m,) true class numbers."""
 
 
+# The items of tuples may be anything: transformers says of predictions that they may be tuples, and of labels, None.
 OneRunsRecalls: TypeAlias = (
-    Mapping[Any, float]
-    | Sequence[float]
-    | NDArray[Any]
-    | Predictions
-    | tuple[ArrayLike | Predictions, ArrayLike]
-    | tuple[ArrayLike, ArrayLike, ArrayLike]
+    Mapping[Any, float] | Sequence[float] | NDArray[Any] | Predictions | tuple[Any, Any] | tuple[Any, Any, Any]
 )
 RecallsLike: TypeAlias = OneRunsRecalls | Sequence[OneRunsRecalls]
 """Recall of each class on held-out data, or a list of these to average over seeds.
