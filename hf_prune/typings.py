@@ -1,9 +1,9 @@
 """Stubs by which type checkers see `ds.prune(...)`: `python -m hf_prune.typings [FOLDER]`.
 
 `import hf_prune` adds to classes of datasets what no type checker sees. The stubs are a partial stub package (PEP 561)
-with the signatures of the datasets that is installed and ours among them. They are written beside it, where pyright
-and mypy look by themselves, or into FOLDER; mypy also needs `follow_untyped_imports` for `datasets.*`. Run it again
-when datasets has changed.
+with the signatures of the datasets that is installed and ours among them. They are written beside it, where mypy and
+pyright look by themselves, or into FOLDER, such as the `typings` of a project that pyright reads. Run it again when
+datasets has changed.
 """
 
 import ast

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import pytest
 
 from hf_prune import ArgumentError
@@ -34,28 +35,27 @@ hf_prune.prune(ds, "d2", keep="many")  # wrong
 """
 SETTINGS = """
 [mypy]
-[mypy-datasets.*]
-follow_untyped_imports = True
-# These take time, and nothing of what is asked here depends on them.
+# None is needed; these packages take time, and nothing of what is asked here depends on them.
 [mypy-accelerate.*,evaluate.*,huggingface_hub.*,matplotlib.*,pandas.*,scipy.*,sklearn.*,torch.*,transformers.*]
 follow_imports = skip
 """
 
 
-def python(*arguments, cwd, path=""):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [path, str(ROOT)]))}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-
-
 def test_mypy_sees_what_is_attached(tmp_path):
-    written = python("-m", "hf_prune.typings", "typings", cwd=tmp_path)
-    assert written.stdout == f"wrote {Path('typings', NAME)}\n", written.stderr
+    def python(*arguments):
+        return subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    installed = tmp_path / "installed"  # which is datasets' place here, so that nothing is written to the real one
+    installed.mkdir()
+    (installed / "datasets").symlink_to(Path(datasets.__file__).parent)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(installed), str(ROOT)])}
+    written = python("-m", "hf_prune.typings")
+    assert written.stdout == f"wrote {installed / NAME}\n", written.stderr
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "mypy.ini").write_text(SETTINGS)
-    # As mypy finds stub packages where it finds installed ones.
-    done = python("-m", "mypy", "script.py", cwd=tmp_path, path="typings")
+    done = python("-m", "mypy", "script.py")
     assert not done.stderr
     refused = {int(line.split(":")[1]) for line in done.stdout.splitlines() if " error: " in line}
     wrong = {number for number, line in enumerate(SCRIPT.splitlines(), 1) if line.endswith("# wrong")}
