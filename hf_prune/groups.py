@@ -39,7 +39,7 @@ class Groups:
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.values)).astype(np.int64)
 
     def take(self, rows: NDArray[np.int64]) -> "Groups":
-        """The groups of some rows, those that none of them is in included."""
+        """The groups of `rows` alone; groups that none of these is in stay, without rows."""
         return replace(self, codes=self.codes[rows])
 
     def rows(self) -> list[NDArray[np.int64]]:

@@ -106,7 +106,7 @@ def count_recalls(
 
 
 def read_recalls(value: RecallsLike, groups: Groups, *, missing: Literal["error", "pooled"] = "error") -> Recalls:
-    """`recalls=` as users pass it, in the order of `groups`.
+    """Recalls in the order of `groups`, from any of the shapes in which users pass them.
 
     Args:
         missing: what becomes of a group of the dataset without a recall (none was given, or NaN): an error, or it has

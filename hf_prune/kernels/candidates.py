@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from hf_prune.errors import ArgumentError
 
 SPARE_CANDIDATES, MANY_SPARE_CANDIDATES = 24, 128
-"""Beyond k: so many that bfloat16 settles nearly every row, and most of the others when they are looked at again."""
+"""Candidates beyond k: bfloat16 settles nearly every row with the few, and most of the others with the many."""
 
 ROWS_AT_A_TIME, QUERIES_AT_A_TIME, POINTS_AT_A_TIME = 32768, 1024, 8192
-"""A search's rows, those of one matrix product, and the points of one: some 150 MB of working space for any n."""
+"""Rows of a search, rows of a matrix product, and its points: some 150 MB of working space for any n."""
 
 BFLOAT16_UNIT, FLOAT32_UNIT, FLOAT64_UNIT = 2.0**-8, 2.0**-24, 2.0**-53
 """Half the distance from 1 to the next number."""

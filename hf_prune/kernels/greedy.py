@@ -28,7 +28,7 @@ class Picks(NamedTuple):
 
 
 def fading(lengths: NDArray[np.float64], rate: float = 1.0) -> NDArray[np.float64]:
-    """(edges,) exp(-rate * length): the weight of each edge."""
+    """The (edges,) weight of each edge, exp(-rate * length)."""
     weights = lengths * -rate
     return np.exp(weights, out=weights)
 

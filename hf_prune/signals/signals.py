@@ -87,7 +87,7 @@ class Signals:
 
     @property
     def embeddings(self) -> NDArray[Any]:
-        """(n, d) floats."""
+        """(n, d) floats, one vector a row."""
         return self._cut(self._read("embeddings"))
 
     @property
