@@ -36,6 +36,7 @@ def real_number(name: str, value: Any, *, at_least: float = -math.inf, below: fl
 
 
 def true_or_false(name: str, value: Any) -> bool:
+    """`value`, which must be a bool."""
     if not isinstance(value, bool):
         raise ArgumentTypeError(f"`{name}`: wanted True or False, got {value!r}")
     return value
@@ -52,6 +53,7 @@ def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
 
 
 def instance_of(name: str, value: Any, kind: type, example: str) -> None:
+    """Refuse a value that is no `kind`; the error shows the example."""
     if not isinstance(value, kind):
         raise ArgumentTypeError(f"`{name}`: wanted a {kind.__name__} such as `{example}`, got {value!r}")
 

@@ -10,7 +10,7 @@ from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
 from hf_prune.dataset import prune
 from hf_prune.publish import push_to_hub as push_with_record
-from hf_prune.selection.selection import Selection, live_selection, selection_of
+from hf_prune.selection.selection import live_selection, selection_of
 from hf_prune.selection.source import RECIPE
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ def attach_methods() -> None:
     """Add the methods; doing it twice changes nothing, and a `prune` or `selection` of another package stays."""
     added: list[tuple[type, str, Any]] = [(Dataset, "selection", _SELECTION)]
     # The streaming classes for their clear error.
-    added += [(cls, "prune", _prune) for cls in (Dataset, DatasetDict, IterableDataset, IterableDatasetDict)]
+    added += [(cls, "prune", prune) for cls in (Dataset, DatasetDict, IterableDataset, IterableDatasetDict)]
     taken = [f"{cls.__name__}.{name}" for cls, name, value in added if not _add(cls, name, value)]
     if taken:
         warnings.warn(
@@ -36,14 +36,8 @@ def attach_methods() -> None:
             cls.push_to_hub = _with_record(cls.push_to_hub)
 
 
-@functools.wraps(prune)  # for help() and completion
-def _prune(self: Any, method: Any, *, keep: Any, **options: Any) -> Any:
-    """Keep the rows that `method` chooses; see `hf_prune.prune`."""
-    return prune(self, method, keep=keep, **options)
-
-
 def _with_record(push: Any) -> Any:
-    """datasets' own method, which also pushes the record of pruned rows; of others it does what it always did."""
+    """The method of datasets that is given, which also pushes the record where the rows were pruned."""
 
     @functools.wraps(push)
     def push_to_hub(self: Any, *args: Any, **options: Any) -> Any:
@@ -64,20 +58,15 @@ def _with_record(push: Any) -> Any:
     return push_to_hub
 
 
-def _selection(self: Dataset) -> Selection:
-    """How this dataset was pruned; see `hf_prune.Selection`."""
-    return selection_of(self)
-
-
-for _function in (_prune, _selection):
+for _function in (prune, selection_of):
     setattr(_function, ADDED, True)
-_SELECTION = property(_selection)
+_SELECTION = property(selection_of)
 
 
 def _add(cls: type, name: str, value: Any) -> bool:
     """Whether `cls` has our `value` under `name` now."""
-    found = getattr(cls, name, value)
-    if not hasattr(getattr(found, "fget", found), ADDED):
+    there = getattr(cls, name, value)
+    if not hasattr(getattr(there, "fget", there), ADDED):
         return False
     setattr(cls, name, value)
     return True

@@ -1,4 +1,4 @@
-"""From what the user wants kept to exact whole numbers: the only place where fractions and weights become counts."""
+"""Exact whole numbers for what the user wants kept: the only place where fractions and weights become counts."""
 
 import math
 import operator

@@ -4,7 +4,7 @@ import contextlib
 import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import datasets
 from datasets import Dataset, DatasetDict, NamedSplit
@@ -16,12 +16,20 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.methods.base import Method
 from hf_prune.methods.by_score import as_method
 from hf_prune.methods.per_class import PerClass
-from hf_prune.methods.quotas import checked_quotas
+from hf_prune.methods.quotas import QuotasLike, checked_quotas
 from hf_prune.methods.score import Score
-from hf_prune.methods.without_suspects import WithoutSuspects, with_cutoff
+from hf_prune.methods.without_suspects import Cutoff, WithoutSuspects, with_cutoff
 from hf_prune.selection.selection import Selection, live_selection
 from hf_prune.selection.source import Source
 from hf_prune.selection.step import Step
+from hf_prune.signals.given import (
+    ByLike,
+    DynamicsLike,
+    EmbeddingsLike,
+    EncoderLike,
+    RecallsOrFunction,
+    ScoresLike,
+)
 from hf_prune.signals.inputs import Inputs
 
 D = TypeVar("D", Dataset, DatasetDict)
@@ -38,15 +46,15 @@ def prune(
     *,
     keep: float | int,
     seed: int = 0,
-    quotas: Any = None,
-    by: Any = None,
-    cutoff: float | Literal["auto"] | None = None,
+    quotas: QuotasLike | None = None,
+    by: ByLike | None = None,
+    cutoff: Cutoff | None = None,
     label_column: str | None = None,
-    scores: Any = None,
-    embeddings: Any = None,
-    encoder: Any = None,
-    dynamics: Any = None,
-    recalls: Any = None,
+    scores: ScoresLike | None = None,
+    embeddings: EmbeddingsLike | None = None,
+    encoder: EncoderLike | None = None,
+    dynamics: DynamicsLike | None = None,
+    recalls: RecallsOrFunction | None = None,
     split: str | Sequence[str] | None = None,
     **options: Any,
 ) -> D:
@@ -92,7 +100,7 @@ def prune(
     >>> len(coreset), coreset.selection.n
     (30, 100)
     """
-    passed = {"scores": scores, "embeddings": embeddings, "encoder": encoder}
+    passed: dict[str, Any] = {"scores": scores, "embeddings": embeddings, "encoder": encoder}
     passed |= {"dynamics": dynamics, "recalls": recalls}
     if isinstance(dataset, DatasetDict):
         options |= passed | {"seed": seed, "quotas": quotas, "by": by, "cutoff": cutoff, "label_column": label_column}

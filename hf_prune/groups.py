@@ -26,7 +26,7 @@ class Groups:
     Attributes:
         codes: (n,) int64, position in `values`; -1 for rows that are in no group.
         values: the groups' own values, in ClassLabel order or sorted.
-        names: the same as text.
+        names: the values as text, or the names of a ClassLabel.
         numbered: whether a model's class numbers are positions in `values`; not so for text, which may have been
             numbered in any order, and for groups other than the labels.
     """
@@ -42,6 +42,7 @@ class Groups:
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.values)).astype(np.int64)
 
     def take(self, rows: NDArray[np.int64]) -> "Groups":
+        """The groups of `rows` alone; groups that none of these is in stay, without rows."""
         return replace(self, codes=self.codes[rows])
 
     def rows(self) -> list[NDArray[np.int64]]:
@@ -93,7 +94,7 @@ def crossed(parts: Mapping[str, Groups]) -> Groups:
     ).astype(np.int64)
     values = tuple(product(*(groups.values for groups in parts.values())))
     named = product(*(groups.names for groups in parts.values()))
-    names = tuple(", ".join(f"{column}={name}" for column, name in zip(parts, of, strict=True)) for of in named)
+    names = tuple(", ".join(f"{column}={name}" for column, name in zip(parts, one, strict=True)) for one in named)
     return Groups(codes, values, names, numbered=False)
 
 
@@ -117,15 +118,15 @@ def encode(name: str, values: Any, class_names: Sequence[str] | None = None) -> 
         return _from_class_label(name, array, tuple(class_names))
     numbered = not _is_text(array.type)
     array = array.dictionary_encode()
-    found = array.dictionary.to_pylist()
-    order = sorted(range(len(found)), key=found.__getitem__)
-    position = np.empty(len(found), dtype=np.int64)
-    position[order] = np.arange(len(found))
-    ordered = tuple(found[i] for i in order)
+    values = array.dictionary.to_pylist()
+    order = sorted(range(len(values)), key=values.__getitem__)
+    position = np.argsort(order)
+    ordered = tuple(values[i] for i in order)
     return Groups(position[array.indices.to_numpy()], ordered, tuple(str(value) for value in ordered), numbered)
 
 
 def _arrow(name: str, values: Any) -> Any:
+    """An Arrow array of ints, bools or strings, in one piece and no dictionary; anything else is refused."""
     wanted = f"`{name}`: wanted one int, string or bool for each row"
     try:
         array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
@@ -134,7 +135,10 @@ def _arrow(name: str, values: Any) -> Any:
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+        of_codes = array.dictionary
+        if pa.types.is_string_view(of_codes.type):  # which Arrow can't decode
+            of_codes = of_codes.cast(pa.large_string())
+        array = pa.DictionaryArray.from_arrays(array.indices, of_codes).dictionary_decode()
     kind = array.type
     if pa.types.is_floating(kind):
         raise ArgumentTypeError(f"{wanted}, got floats ({kind}); cast them first, as in labels.astype(int)")

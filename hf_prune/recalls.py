@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,30 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups
 
 CONFIDENCE = 0.95
+
+
+class Predictions(Protocol):
+    """What `Trainer.predict` returns, as far as it is read."""
+
+    @property
+    def predictions(self) -> Any:
+        """(m,) class numbers or (m, classes) logits, alone or the first of a tuple."""
+
+    @property
+    def label_ids(self) -> Any:
+        """(m,) true class numbers."""
+
+
+# The items of tuples may be anything: transformers says of predictions that they may be tuples, and of labels, None.
+OneRunsRecalls: TypeAlias = (
+    Mapping[Any, float] | Sequence[float] | NDArray[Any] | Predictions | tuple[Any, Any] | tuple[Any, Any, Any]
+)
+RecallsLike: TypeAlias = OneRunsRecalls | Sequence[OneRunsRecalls]
+"""Recall of each class on held-out data, or a list of these to average over seeds.
+
+A mapping from class to recall, recalls in class order, what `Trainer.predict` returns, (predictions, references), or
+either of the last two with the groups of the validation rows.
+"""
 
 _WANTED = (
     "`recalls`: wanted a mapping from class to recall, a sequence in class order, the output of "
@@ -81,8 +105,8 @@ def count_recalls(
     return Recalls(np.divide(right, support, out=np.full(classes, np.nan), where=support > 0), support)
 
 
-def read_recalls(value: Any, groups: Groups, *, missing: Literal["error", "pooled"] = "error") -> Recalls:
-    """`recalls=` as users pass it, in the order of `groups`.
+def read_recalls(value: RecallsLike, groups: Groups, *, missing: Literal["error", "pooled"] = "error") -> Recalls:
+    """Recalls in the order of `groups`, from any of the shapes in which users pass them.
 
     Args:
         missing: what becomes of a group of the dataset without a recall (none was given, or NaN): an error, or it has
@@ -141,12 +165,12 @@ def _read_one(value: Any, groups: Groups) -> Recalls:
 
 
 def _is_output(value: Any) -> bool:
-    """Whether it is what `Trainer.predict` returns."""
+    """Whether `value` is what `Trainer.predict` returns."""
     return hasattr(value, "predictions") and hasattr(value, "label_ids")
 
 
 def _of_output(output: Any) -> tuple[Any, Any]:
-    """Its predictions and references."""
+    """Predictions and references out of what `Trainer.predict` returns."""
     predictions = output.predictions
     if isinstance(predictions, tuple) and predictions:  # a model that returns more than its logits
         predictions = predictions[0]
@@ -217,7 +241,7 @@ def _from_mapping(given: Mapping[Any, Any], groups: Groups) -> NDArray[np.float6
 
 
 def _positions(groups: Groups) -> dict[Any, int]:
-    """By name and by value."""
+    """Where each group is, by name and by value."""
     return {name: i for i, name in enumerate(groups.names)} | {key: i for i, key in enumerate(groups.values)}
 
 

@@ -23,6 +23,8 @@ def test_values_are_sorted_and_codes_follow():
         (np.array(["y", "x"]), ("x", "y")),
         (pa.chunked_array([["b"], ["a"]]), ("a", "b")),
         (pa.array(["b", "a"]).dictionary_encode(), ("a", "b")),
+        (pa.array(["b", "a"], pa.string_view()), ("a", "b")),
+        (pa.chunked_array([["b"], ["a"]], pa.string_view()).dictionary_encode(), ("a", "b")),
     ],
 )
 def test_kinds_of_values(values, names):

@@ -64,6 +64,13 @@ def test_help_shows_the_arguments():
     assert "'label_column'" in run(code)
 
 
+def test_help_shows_the_documentation():
+    code = "import hf_prune; from datasets import Dataset as D; help(D.from_dict({}).prune); help(D.selection)"
+    shown = run(code)
+    assert "keep: a count, or a fraction in (0, 1]" in shown
+    assert "The selection that a pruned dataset carries" in shown
+
+
 def test_importing_again_changes_nothing():
     code = """
 import importlib, datasets, hf_prune

@@ -79,9 +79,9 @@ BOTH = crossed({"label": PETS, "site": encode("site", ["a", "b", "b", "a"])})
     ],
 )
 def test_recalls_of_groups_that_are_no_classes(given):
-    found = read_recalls(given, SITES)
-    assert found.values.tolist() == [1, 0.5]
-    assert found.support.tolist() == [1, 2]
+    recalls = read_recalls(given, SITES)
+    assert recalls.values.tolist() == [1, 0.5]
+    assert recalls.support.tolist() == [1, 2]
 
 
 def test_recalls_of_combined_columns():
@@ -112,10 +112,10 @@ def test_bad_recalls_of_groups(given, message):
 
 
 def test_a_class_without_a_recall_can_have_that_of_all():
-    found = read_recalls(predicted([0, 1, 0, 0], [0, 0, 0, 0]), PETS, missing="pooled")
-    assert found.values.tolist() == [0.75, 0.75]
-    assert found.pooled.tolist() == [False, True]
-    np.testing.assert_allclose(found.smoothed((1, 1)), [4 / 6, 0.75])  # not the prior's mean
+    recalls = read_recalls(predicted([0, 1, 0, 0], [0, 0, 0, 0]), PETS, missing="pooled")
+    assert recalls.values.tolist() == [0.75, 0.75]
+    assert recalls.pooled.tolist() == [False, True]
+    np.testing.assert_allclose(recalls.smoothed((1, 1)), [4 / 6, 0.75])  # not the prior's mean
     assert read_recalls({"cat": 0.5}, PETS, missing="pooled").values.tolist() == [0.5, 0.5]
     with pytest.raises(ArgumentError, match=r"`recalls`: none for class 'cat' \(2 without one\)"):
         read_recalls({}, PETS, missing="pooled")
@@ -123,8 +123,8 @@ def test_a_class_without_a_recall_can_have_that_of_all():
 
 def test_intervals_are_those_of_the_counts():
     assert read_recalls({"cat": 0.5, "dog": 0.5}, PETS).intervals() is None
-    found = read_recalls(predicted([0, 1, 1], [0, 0, 1]), PETS).intervals()
-    np.testing.assert_allclose(found, clopper_pearson([1, 1], [2, 1]))
+    intervals = read_recalls(predicted([0, 1, 1], [0, 0, 1]), PETS).intervals()
+    np.testing.assert_allclose(intervals, clopper_pearson([1, 1], [2, 1]))
 
 
 @pytest.mark.parametrize(

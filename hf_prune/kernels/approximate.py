@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,6 @@ SAMPLED = 1000
 ROWS_AT_A_TIME = 16384
 
 
-EXACT_UP_TO = 500_000
-"""Rows from which on "auto" searches approximately: all pairs of them take minutes on two cores."""
-
-Search = Literal["auto", "exact", "approximate"]
-
-
 class Neighbors(NamedTuple):
     """A list of neighbours.
 
@@ -41,20 +35,6 @@ class Neighbors(NamedTuple):
     neighbors: NDArray[np.int64]
     distances: NDArray[np.float64]
     recall: float | None
-
-
-def find_neighbors(
-    points: NDArray[Any], k: int, track: Callable[[list[Any]], Iterable[Any]] = iter, *, search: Search = "auto"
-) -> Neighbors:
-    """The k nearest other rows of every row, exactly (`nearest_neighbors`) or approximately."""
-    if search == "exact" or (search == "auto" and len(points) <= EXACT_UP_TO):
-        return Neighbors(*nearest_neighbors(points, k, track), None)
-    return approximate_neighbors(points, k, track)
-
-
-def searched(recall: float | None) -> dict[str, Any]:
-    """What a record says of a list of neighbours."""
-    return {"search": "exact"} if recall is None else {"search": "approximate", "recall": recall}
 
 
 def approximate_neighbors(
@@ -85,8 +65,8 @@ def approximate_neighbors(
     sample = np.unique(np.linspace(0, len(points) - 1, SAMPLED).astype(np.int64))
     exact = nearest_neighbors(points, k, rows=sample)[1]
     # By distance: of equally near rows any is right.
-    found = distances[sample] <= exact[:, -1:]
-    return Neighbors(neighbors, distances, float(found.mean()))
+    as_near = distances[sample] <= exact[:, -1:]
+    return Neighbors(neighbors, distances, float(as_near.mean()))
 
 
 def _clusters(points: NDArray[Any], k: int) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
@@ -114,6 +94,6 @@ def _clusters(points: NDArray[Any], k: int) -> tuple[list[NDArray[np.int64]], li
 
 
 def _renumbered(nearby: list[NDArray[np.int64]], sizes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The same without empty clusters, which k-means can leave."""
+    """The lists of clusters to search without empty clusters, which k-means can leave."""
     place = np.cumsum(sizes > 0) - 1
     return [place[clusters[sizes[clusters] > 0]] for clusters in nearby]

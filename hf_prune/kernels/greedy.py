@@ -28,7 +28,7 @@ class Picks(NamedTuple):
 
 
 def fading(lengths: NDArray[np.float64], rate: float = 1.0) -> NDArray[np.float64]:
-    """(edges,) exp(-rate * length): the weight of each edge."""
+    """The (edges,) weight of each edge, exp(-rate * length)."""
     weights = lengths * -rate
     return np.exp(weights, out=weights)
 
@@ -41,9 +41,9 @@ def messages(graph: Graph, scores: NDArray[np.float64], weights: NDArray[np.floa
         weights: (edges,) in the order of the graph.
     """
     if (compiled := loops()) is not None:
-        found = np.empty(len(scores))
-        compiled.gather_messages(*graph[:2], weights, scores, found)
-        return found
+        gathered = np.empty(len(scores))
+        compiled.gather_messages(*graph[:2], weights, scores, gathered)
+        return gathered
     sent = weights * scores[graph.neighbors]
     return np.bincount(graph.rows, sent, minlength=len(scores)).astype(np.float64, copy=False)
 

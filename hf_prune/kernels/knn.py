@@ -11,7 +11,8 @@ from hf_prune.kernels import candidates
 from hf_prune.kernels.candidates import FLOAT64_UNIT, Centred, rounding
 from hf_prune.kernels.fast import loops
 from hf_prune.kernels.measure import closest
-from hf_prune.kernels.threads import Each, threads
+from hf_prune.kernels.proposers import proposers
+from hf_prune.kernels.threads import Share, threads
 from hf_prune.kernels.tiles import tiles
 
 WORKING_BYTES = 64 * 2**20
@@ -50,21 +51,21 @@ def nearest_neighbors(
     centred = Centred(points)
     unsure = np.arange(len(rows))
     compiled = loops() is not None and points.dtype in (np.float32, np.float64)
-    with threads() if compiled else nullcontext(None) as each:
-        for propose in candidates.proposers(centred, k, each):
+    with threads() if compiled else nullcontext(None) as share:
+        for propose in proposers(centred, k, share):
             if not len(unsure):
                 break
             parts, unsure_parts = tiles(len(unsure), candidates.ROWS_AT_A_TIME), []
             for part in track(parts) if len(unsure) == len(rows) else parts:
                 places = unsure[part]
-                found = propose(rows[places])
-                near, far = closest(points, rows[places], found.points, found.at_least, k, each)
+                proposed = propose(rows[places])
+                near, far = closest(points, rows[places], proposed.points, proposed.at_least, k, share)
                 neighbors[places], squared[places] = near, far
-                unsure_parts.append(places[~(far[:, -1] < found.left_out(far[:, -1]))])
+                unsure_parts.append(places[~(far[:, -1] < proposed.left_out(far[:, -1]))])
             unsure = np.concatenate(unsure_parts)
-            del propose, found  # whose room the next one needs
+            del propose, proposed  # whose room the next one needs
         for part in tiles(len(unsure), max(1, WORKING_BYTES // (8 * len(points)))):
-            _search_all(centred, rows, unsure[part], neighbors, squared, each)
+            _search_all(centred, rows, unsure[part], neighbors, squared, share)
     return neighbors, np.sqrt(squared)
 
 
@@ -74,7 +75,7 @@ def _search_all(
     places: NDArray[np.int64],
     neighbors: NDArray[np.int64],
     squared: NDArray[np.float64],
-    each: Each | None,
+    share: Share | None,
 ) -> None:
     """Fill in `places` of the result from all points: a float64 product leaves few to measure, but for duplicates."""
     points, k = centred.points, neighbors.shape[1]
@@ -91,5 +92,5 @@ def _search_all(
     possible = half <= (kth + rounding(points.shape[1], norms, within, FLOAT64_UNIT))[:, None]
     for place, near in zip(places, possible, strict=True):
         among = np.flatnonzero(near)[None]
-        found = closest(points, rows[[place]], among, np.zeros(among.shape), k, each)
-        neighbors[place], squared[place] = found[0][0], found[1][0]
+        one = closest(points, rows[[place]], among, np.zeros(among.shape), k, share)
+        neighbors[place], squared[place] = one[0][0], one[1][0]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.kernels.fast import loops
-from hf_prune.kernels.threads import Each
+from hf_prune.kernels.threads import Share
 from hf_prune.kernels.tiles import LANES, tiles
 
 ROWS_AT_A_TIME = 1024
@@ -19,21 +19,21 @@ def closest(
     among: NDArray[np.int64],
     at_least: NDArray[np.float64],
     k: int,
-    each: Each | None,
+    share: Share | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The k nearest of each row's candidates, (rows, c), itself excluded, by squared distance and then by row.
 
     Args:
         at_least: (rows, c) what the squared distances can't be below.
-        each: threads for the compiled loop, or None for the plain one.
+        share: threads for the compiled loop, or None for the plain one.
     """
     near, far = np.empty((len(rows), k), dtype=np.int64), np.empty((len(rows), k))
-    if each is not None:
+    if share is not None:
 
         def fill(part: slice) -> None:
             loops().closest(points, rows[part], among[part], at_least[part], near[part], far[part])
 
-        each(fill, tiles(len(rows), ROWS_AT_A_TIME))
+        share(fill, tiles(len(rows), ROWS_AT_A_TIME))
         return near, far
     for part in tiles(len(rows), max(1, WORKING_BYTES // (8 * among.shape[1] * points.shape[1]))):
         squared = _squared_distances(points, rows[part], among[part])

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGE = 2**22
-"""Bytes. Below it pages of one's own cost more time than they save memory."""
+"""Bytes below which pages of one's own cost more time than they save memory."""
 ALIGNED = 64
 """Bytes of a cache line: products of arrays that begin within one can take twice the time."""
 

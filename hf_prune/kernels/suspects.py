@@ -34,18 +34,18 @@ def votes(neighbors: NDArray[np.int64], labels: NDArray[np.int64]) -> Votes:
     Cost: O(n k^2) time, and memory that depends on neither n nor the number of labels.
     """
     n = len(labels)
-    found = Votes(*(np.empty(n, dtype=np.int64) for _ in Votes._fields))
+    all_votes = Votes(*(np.empty(n, dtype=np.int64) for _ in Votes._fields))
     for start in range(0, n, ROWS_AT_A_TIME):
         tile = slice(start, start + ROWS_AT_A_TIME)
         own, near = labels[tile, None], labels[neighbors[tile]]
         count = (near[:, :, None] == near[:, None, :]).sum(axis=2)
         most = count.max(axis=1, initial=0, keepdims=True)
         winner = np.where(count == most, near, np.iinfo(np.int64).max).min(axis=1, initial=np.iinfo(np.int64).max)
-        found.winner[tile] = winner = np.where(most[:, 0] > 0, winner, own[:, 0])
-        found.lead[tile] = most[:, 0] - np.where(near == winner[:, None], 0, count).max(axis=1, initial=0)
+        all_votes.winner[tile] = winner = np.where(most[:, 0] > 0, winner, own[:, 0])
+        all_votes.lead[tile] = most[:, 0] - np.where(near == winner[:, None], 0, count).max(axis=1, initial=0)
         rival = np.where(near == own, 0, count).max(axis=1, initial=0)
-        found.support[tile] = (near == own).sum(axis=1) - rival
-    return found
+        all_votes.support[tile] = (near == own).sum(axis=1) - rival
+    return all_votes
 
 
 def suspect_fraction(vote: Votes, labels: NDArray[np.int64]) -> tuple[float, NDArray[np.bool_]]:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-Each = Callable[[Callable[[slice], None], Iterable[slice]], object]
-"""Calls a function for each of some slices, which don't overlap, and waits for all of them."""
+Share = Callable[[Callable[[slice], None], Iterable[slice]], object]
+"""Calls a function for each of some slices that don't overlap, shared out between threads, and waits for all."""
 
 
 @contextmanager
-def threads() -> Iterator[Each]:
+def threads() -> Iterator[Share]:
     """A pool whose threads run torch's products on one core each: its own threads would spin beside the loops."""
     import torch
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from hf_prune.arguments import instance_of, one_of, real_number, true_or_false, whole_number
 from hf_prune.errors import ArgumentError
-from hf_prune.kernels.approximate import find_neighbors, searched
 from hf_prune.kernels.graph import Graph, directed_graph, union_graph
 from hf_prune.kernels.greedy import Picks, fading, messages, pick
+from hf_prune.kernels.neighbors import find_neighbors, searched
 from hf_prune.methods.aum import AUM
 from hf_prune.methods.base import Method
 from hf_prune.methods.choice import Choice

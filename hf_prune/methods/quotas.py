@@ -1,7 +1,7 @@
 """How a budget is shared out between groups: each rule gives weights, `budget.seat_order` makes them whole numbers."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,10 @@ class EqualQuotas(Quotas):
 
     def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
         return np.ones(len(groups.names)), {}
+
+
+QuotasLike: TypeAlias = Quotas | Literal["proportional", "equal"]
+"""How a budget is shared out: the same share of each group, the same number of rows, or a rule of its own."""
 
 
 def checked_quotas(value: Any) -> Quotas:

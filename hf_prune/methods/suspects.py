@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError
 from hf_prune.groups import Groups, listed
-from hf_prune.kernels.approximate import find_neighbors, searched
+from hf_prune.kernels.neighbors import find_neighbors, searched
 from hf_prune.kernels.suspects import most_of, most_suspect, suspect_fraction, votes
 from hf_prune.signals.signals import LAST_FEATURES, Signals
 

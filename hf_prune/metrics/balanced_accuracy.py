@@ -17,4 +17,4 @@ class BalancedAccuracy(RecallMetric):
     def _compute(
         self, predictions: Sequence[int], references: Sequence[int], labels: Sequence[int] | None = None
     ) -> dict[str, float]:
-        return {"balanced_accuracy": float(self._recalls(predictions, references, labels).recalls.mean())}
+        return {"balanced_accuracy": float(self._recalls(predictions, references, labels).values.mean())}

@@ -21,17 +21,17 @@ Args:
 """
 
 
-class Found(NamedTuple):
-    """Per class that is looked at.
+class RecallsById(NamedTuple):
+    """The recall of each class, or the accuracy on each group, that is looked at.
 
     Attributes:
         ids: (classes,) int64.
-        recalls: (classes,) float64 in [0, 1].
+        values: (classes,) float64 recalls or accuracies in [0, 1].
         support: (classes,) float64 references of each, at least 1.
     """
 
     ids: NDArray[np.int64]
-    recalls: NDArray[np.float64]
+    values: NDArray[np.float64]
     support: NDArray[np.float64]
 
 
@@ -50,35 +50,37 @@ class RecallMetric(evaluate.Metric):  # type: ignore[misc]
             ),
         )
 
-    def _recalls(self, predictions: Sequence[int], references: Sequence[int], labels: Sequence[int] | None) -> Found:
-        """Those of the classes that are looked at."""
+    def _recalls(
+        self, predictions: Sequence[int], references: Sequence[int], labels: Sequence[int] | None
+    ) -> RecallsById:
+        """The recalls of the classes that are looked at."""
         if not len(references):
             raise ArgumentError("`references`: wanted at least one, got none")
-        found, codes = np.unique(np.concatenate([references, predictions]).astype(np.int64), return_inverse=True)
+        ids, codes = np.unique(np.concatenate([references, predictions]).astype(np.int64), return_inverse=True)
         true, predicted = np.split(codes, [len(references)])
-        counted = count_recalls(predicted, true, len(found))
+        counted = count_recalls(predicted, true, len(ids))
         assert counted.support is not None, "counted recalls know their counts"
         if labels is None:
             looked_at = np.flatnonzero(counted.support > 0)
         else:
-            looked_at = _places(labels, found, counted.support, "class")
-        return Found(found[looked_at], counted.values[looked_at], counted.support[looked_at])
+            looked_at = _places(labels, ids, counted.support, "class")
+        return RecallsById(ids[looked_at], counted.values[looked_at], counted.support[looked_at])
 
 
 def accuracies(
     predictions: Sequence[int], references: Sequence[int], groups: Sequence[int], wanted: Sequence[int] | None
-) -> Found:
-    """The same for groups of rows, by (m,) group ids; `wanted` are those to look at."""
+) -> RecallsById:
+    """The accuracies on groups of rows, by (m,) group ids; `wanted` are those to look at, None for all."""
     if len(groups) != len(references) or not len(references):
         raise ArgumentError(f"`groups`: wanted one id for each of {len(references)} references, got {len(groups)}")
-    found, codes = np.unique(np.asarray(groups, dtype=np.int64), return_inverse=True)
+    ids, codes = np.unique(np.asarray(groups, dtype=np.int64), return_inverse=True)
     support = np.bincount(codes).astype(np.float64)
     right = np.bincount(codes, weights=np.equal(predictions, references))
-    looked_at = np.arange(len(found)) if wanted is None else _places(wanted, found, support, "group")
-    return Found(found[looked_at], (right / support)[looked_at], support[looked_at])
+    looked_at = np.arange(len(ids)) if wanted is None else _places(wanted, ids, support, "group")
+    return RecallsById(ids[looked_at], (right / support)[looked_at], support[looked_at])
 
 
-def report(found: Found, kind: str, k: int | None, confidence: float) -> dict[str, Any]:
+def report(recalls: RecallsById, kind: str, k: int | None, confidence: float) -> dict[str, Any]:
     """What the metrics of the worst say: the lowest recall, who has it, an interval, and the mean of the k lowest.
 
     Args:
@@ -89,26 +91,26 @@ def report(found: Found, kind: str, k: int | None, confidence: float) -> dict[st
     """
     if not 0 < real_number("confidence", confidence) < 1:
         raise ArgumentError(f"`confidence`: wanted a number between 0 and 1, as in confidence=0.95, got {confidence}")
-    lowest = found.recalls.argmin()
+    lowest = recalls.values.argmin()
     result: dict[str, Any] = {
-        f"worst_{kind}_accuracy": float(found.recalls[lowest]),
-        f"worst_{kind}": int(found.ids[lowest]),
-        "interval": list(worst_class_interval(found.recalls * found.support, found.support, confidence)),
+        f"worst_{kind}_accuracy": float(recalls.values[lowest]),
+        f"worst_{kind}": int(recalls.ids[lowest]),
+        "interval": list(worst_class_interval(recalls.values * recalls.support, recalls.support, confidence)),
     }
     if k is None:
         return result
-    if whole_number("k", k, at_least=1) > len(found.recalls):
-        raise ArgumentError(f"`k`: wanted at most the {len(found.recalls)} that are looked at, got {k}")
-    return result | {f"mean_of_{k}_worst": float(np.sort(found.recalls)[:k].mean())}
+    if whole_number("k", k, at_least=1) > len(recalls.values):
+        raise ArgumentError(f"`k`: wanted at most the {len(recalls.values)} that are looked at, got {k}")
+    return result | {f"mean_of_{k}_worst": float(np.sort(recalls.values)[:k].mean())}
 
 
 def _places(
-    wanted: Sequence[int], found: NDArray[np.int64], support: NDArray[np.float64], kind: str
+    wanted: Sequence[int], ids: NDArray[np.int64], support: NDArray[np.float64], kind: str
 ) -> NDArray[np.int64]:
-    """Where in `found` each of `wanted` is."""
+    """The position in `ids` of each of `wanted`, which must have references."""
     if not len(wanted):
         raise ArgumentError(f"`labels`: wanted at least one {kind} id, got none")
-    place = {int(found[i]): i for i in np.flatnonzero(support > 0)}
+    place = {int(ids[i]): i for i in np.flatnonzero(support > 0)}
     for one in wanted:
         if int(one) not in place:
             raise ArgumentError(f"`labels`: {kind} {one} has no references; leave it out of labels=")

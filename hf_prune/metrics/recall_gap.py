@@ -17,5 +17,5 @@ class RecallGap(RecallMetric):
     def _compute(
         self, predictions: Sequence[int], references: Sequence[int], labels: Sequence[int] | None = None
     ) -> dict[str, float]:
-        recalls = self._recalls(predictions, references, labels).recalls
+        recalls = self._recalls(predictions, references, labels).values
         return {"recall_gap": float(recalls.max() - recalls.min())}

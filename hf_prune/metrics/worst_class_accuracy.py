@@ -10,8 +10,8 @@ from hf_prune.recalls import CONFIDENCE
 class WorstClassAccuracy(RecallMetric):
     """The lowest recall of any class, in [0, 1], and the class that has it, the first of equals.
 
-    As the minimum of noisy recalls it is biased low where classes have few references. The interval holds the lowest
-    true recall with 95% probability or more: a Clopper-Pearson interval for each class with Bonferroni's correction.
+    It is biased low where classes have few references, being the minimum of noisy recalls. The interval holds the
+    lowest true recall with 95% probability or more: for each class one of Clopper and Pearson, as Bonferroni has it.
 
     `compute(..., k=3)` adds the mean of the 3 lowest recalls, `compute(..., confidence=0.9)` has another interval.
 
@@ -33,5 +33,4 @@ class WorstClassAccuracy(RecallMetric):
         k: int | None = None,
         confidence: float = CONFIDENCE,
     ) -> dict[str, Any]:
-        found = self._recalls(predictions, references, labels)
-        return report(found, "class", k, confidence)
+        return report(self._recalls(predictions, references, labels), "class", k, confidence)

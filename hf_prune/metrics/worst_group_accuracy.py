@@ -12,7 +12,7 @@ class WorstGroupAccuracy(RecallMetric):
 
     Groups are whole numbers, one for each row, passed to `compute`: a background, or a label with a background. A
     group without rows is never counted as accuracy 0: by default it is left out, named in labels= it is an error. The
-    interval is as WorstClassAccuracy's, and so is k.
+    interval and k mean what they mean in WorstClassAccuracy.
 
     >>> metric = WorstGroupAccuracy()
     >>> metric.compute(predictions=[0, 1, 1, 0], references=[0, 0, 1, 0], groups=[7, 7, 7, 8])["worst_group"]
@@ -30,5 +30,5 @@ class WorstGroupAccuracy(RecallMetric):
         k: int | None = None,
         confidence: float = CONFIDENCE,
     ) -> dict[str, Any]:
-        found = accuracies(predictions, references, () if groups is None else groups, labels)
-        return report(found, "group", k, confidence)
+        recalls = accuracies(predictions, references, () if groups is None else groups, labels)
+        return report(recalls, "group", k, confidence)

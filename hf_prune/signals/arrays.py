@@ -45,6 +45,7 @@ def float_array(dataset: Dataset, name: str, value: Any, ndim: int) -> NDArray[A
 
 
 def check_length(name: str, length: int, n: int) -> None:
+    """Refuse what has not one entry for each of `n` rows."""
     if length != n:
         raise AlignmentError(f"`{name}`: wanted one entry for each of the {n} rows, got {length}")
 

@@ -1,13 +1,12 @@
-"""From what a user passes to `prune` to the signals that a method reads; what no method needs is never touched."""
+"""The way from what a user passes to `prune` to the signals that a method reads; what none needs is never touched."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from datasets import Dataset
-from numpy.typing import NDArray
 
 from hf_prune.digest import array_digest
 from hf_prune.dynamics.dynamics import TrainingDynamics, checked_dynamics
@@ -17,23 +16,30 @@ from hf_prune.groups import Groups, crossed, encode
 from hf_prune.labels import check_column, column_groups, default_label_column, label_groups
 from hf_prune.selection.selection import live_selection
 from hf_prune.signals.arrays import check_length, float_array
+from hf_prune.signals.given import ByLike, DynamicsLike
 from hf_prune.signals.signals import COLUMN, LAST_FEATURES, Signals, how_to_give
+
+Reading: TypeAlias = tuple[Any, Mapping[str, Any] | None]
+"""A signal, and what the record says of it as JSON values, if anything."""
 
 
 class Inputs:
-    """What was passed for one dataset. Nothing is read before `signals` asks for it.
+    """What was passed for one dataset, and what has been read of it: nothing before `signals` asks for it.
 
     Args:
         dataset: the rows that everything must be aligned with.
-        label_column: as in `prune`.
-        by: as in `prune`.
-        given: `scores`, `embeddings`, `encoder`, `dynamics` and `recalls` as in `prune`, None where not passed.
+        label_column: the column of labels; None for the one that `prune` takes by default.
+        by: the groups for quotas; None for the labels.
+        given: `scores`, `embeddings`, `encoder`, `dynamics` and `recalls`, None where not passed.
     """
 
-    def __init__(self, dataset: Dataset, label_column: str | None, by: Any, given: Mapping[str, Any]) -> None:
+    def __init__(
+        self, dataset: Dataset, label_column: str | None, by: ByLike | None, given: Mapping[str, Any]
+    ) -> None:
         self._dataset = dataset
         self._by = by
         self._passed = {name: value for name, value in given.items() if value is not None}
+        self._signals: dict[str, Any] = {}
         self._record: dict[str, Any] = {}
         if {"embeddings", "encoder"} <= set(self._passed):
             raise ArgumentError("`embeddings`, `encoder`: pass one of the two; the encoder computes embeddings")
@@ -54,14 +60,14 @@ class Inputs:
         return frozenset(names)
 
     def signals(self, needs: frozenset[str], method: Any) -> Signals:
-        """Those that `method` needs, checked.
+        """The signals that `method` needs, checked.
 
         Raises:
             MissingSignalError: some were not passed; the message says how to give them.
         """
         available = self.available
         of_features = {"embeddings", "early_embeddings"}
-        if of_features & (needs - available) and "dynamics" in available and self._dynamics.features:
+        if of_features & (needs - available) and "dynamics" in available and self._read("dynamics").features:
             available |= of_features
         missing = sorted(needs - available)
         if "embeddings" in missing:  # which gives early ones too
@@ -80,54 +86,47 @@ class Inputs:
         return dict(self._record)
 
     def _read(self, name: str) -> Any:
+        """A signal, which is read and recorded the first time that it is asked for."""
         if name.startswith(COLUMN):
             return self._column_groups(name.removeprefix(COLUMN))
-        return getattr(self, f"_{name}")
+        if name not in self._signals:
+            self._signals[name], entry = _READERS[name](self)
+            if entry is not None:
+                self._record[name] = dict(entry)
+        return self._signals[name]
 
-    @cached_property
-    def _labels(self) -> Groups:
-        groups = label_groups(self._dataset, self._label_column)
-        self._record["labels"] = {"column": self._label_column}
-        return groups
+    def _labels(self) -> Reading:
+        return label_groups(self._dataset, self._label_column), {"column": self._label_column}
 
-    @cached_property
-    def _groups(self) -> Groups:
-        if self._by is None:
-            return self._labels
-        if isinstance(self._by, str):
-            check_column(self._dataset, "by", self._by)
-            self._record["groups"] = {"column": self._by}
-            return self._column_groups(self._by)
-        if isinstance(self._by, tuple) and self._by and all(isinstance(column, str) for column in self._by):
-            for column in self._by:
+    def _groups(self) -> Reading:
+        by = self._by
+        if by is None:
+            return self._read("labels"), None
+        if isinstance(by, str):
+            check_column(self._dataset, "by", by)
+            return self._column_groups(by), {"column": by}
+        if isinstance(by, tuple) and by and all(isinstance(column, str) for column in by):
+            for column in by:
                 check_column(self._dataset, "by", column)
-            self._record["groups"] = {"columns": list(self._by)}
-            return crossed({column: self._column_groups(column) for column in self._by})
-        groups = replace(encode("by", self._by), numbered=False)
+            return crossed({column: self._column_groups(column) for column in by}), {"columns": list(by)}
+        groups = replace(encode("by", by), numbered=False)
         check_length("by", len(groups.codes), len(self._dataset))
-        self._record["groups"] = {"array": list(groups.names), "digest": array_digest(groups.codes)}
-        return groups
+        return groups, {"array": list(groups.names), "digest": array_digest(groups.codes)}
+
+    def _scores(self) -> Reading:
+        given = self._passed["scores"]
+        scores = float_array(self._dataset, "scores", given, 1).astype(np.float64)
+        return scores, {"column": given if isinstance(given, str) else None, "digest": array_digest(scores)}
+
+    def _embeddings(self) -> Reading:
+        return self._own_embeddings or self._features(("last",))
+
+    def _early_embeddings(self) -> Reading:
+        return self._own_embeddings or self._features(("early", "last"))
 
     @cached_property
-    def _scores(self) -> NDArray[np.float64]:
-        scores = float_array(self._dataset, "scores", self._passed["scores"], 1).astype(np.float64)
-        origin = self._passed["scores"] if isinstance(self._passed["scores"], str) else None
-        self._record["scores"] = {"column": origin, "digest": array_digest(scores)}
-        return scores
-
-    @cached_property
-    def _embeddings(self) -> NDArray[Any]:
-        array, self._record["embeddings"] = self._own_embeddings or self._features(("last",))
-        return array
-
-    @cached_property
-    def _early_embeddings(self) -> NDArray[Any]:
-        array, self._record["early_embeddings"] = self._own_embeddings or self._features(("early", "last"))
-        return array
-
-    @cached_property
-    def _own_embeddings(self) -> tuple[NDArray[Any], dict[str, Any]] | None:
-        """What was passed or an encoder gives, with its entry for the record; None where features are to be read."""
+    def _own_embeddings(self) -> Reading | None:
+        """What was passed or an encoder gives; None where the features of a run are to be read."""
         if "encoder" in self._passed:
             from hf_prune.embeddings.compute import embed, encoder_name
 
@@ -138,10 +137,10 @@ class Inputs:
             return None
         return self._embedding_array(value, f"column {value}" if isinstance(value, str) else "array")
 
-    def _features(self, moments: tuple[str, ...]) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Of the first of `moments` that was recorded for every row, else of the last of them."""
+    def _features(self, moments: tuple[str, ...]) -> Reading:
+        """Features of the first of `moments` that was recorded for every row, else of the last of them."""
         recorder = self._passed.get("embeddings")
-        features = (self._dynamics if recorder is None else self._checked(recorder)).features
+        features = (self._read("dynamics") if recorder is None else self._checked(recorder)).features
         if moments[-1] not in features:
             raise MissingSignalError(f"`embeddings`: these dynamics hold no features; {how_to_give('embeddings')}")
         # The minimum of numbers one of which is NaN is NaN, and takes no array of bools to find.
@@ -149,27 +148,21 @@ class Inputs:
         moment = next(whole, moments[-1])
         return self._embedding_array(features[moment], LAST_FEATURES if moment == "last" else f"{moment} features")
 
-    def _embedding_array(self, value: Any, origin: str) -> tuple[NDArray[Any], dict[str, Any]]:
+    def _embedding_array(self, value: Any, origin: str) -> Reading:
         array = float_array(self._dataset, "embeddings", value, 2)
         shape, dtype = list(array.shape), str(array.dtype)
         return array, {"from": origin, "shape": shape, "dtype": dtype, "digest": array_digest(array)}
 
-    @property
-    def _rows(self) -> Dataset:
-        self._record["rows"] = {"columns": self._dataset.column_names}
-        return self._dataset
+    def _rows(self) -> Reading:
+        return self._dataset, {"columns": self._dataset.column_names}
 
-    @cached_property
-    def _dynamics(self) -> TrainingDynamics:
+    def _dynamics(self) -> Reading:
         dynamics = self._checked(self._passed["dynamics"])
-        self._record["dynamics"] = {
-            "epochs": dynamics.epochs,
-            "coverage": dynamics.coverage,
-            "digest": array_digest(dynamics[dynamics.signals[0]]),
-        }
-        return dynamics
+        digest = array_digest(dynamics[dynamics.signals[0]])
+        return dynamics, {"epochs": dynamics.epochs, "coverage": dynamics.coverage, "digest": digest}
 
-    def _checked(self, value: Any) -> TrainingDynamics:
+    def _checked(self, value: DynamicsLike) -> TrainingDynamics:
+        """The dynamics of this dataset's rows; those of the source of a chain serve what is left of it."""
         dynamics = checked_dynamics(value)
         by_class = dynamics.task == "single-label"
         if by_class and self._label_column is None:
@@ -178,20 +171,33 @@ class Inputs:
                 f"{how_to_give('labels')}"
             )
         earlier = live_selection(self._dataset)
-        if earlier is not None and len(dynamics) == earlier.n:  # dynamics of the source serve what is left of it
+        if earlier is not None and len(dynamics) == earlier.n:
             dynamics = dynamics.take(earlier.indices)
         if by_class:
-            check_rows(dynamics.labels, np.array(self._labels.values)[self._labels.codes], str(self._label_column))
+            labels: Groups = self._read("labels")
+            check_rows(dynamics.labels, np.array(labels.values)[labels.codes], str(self._label_column))
         else:
             check_count(len(dynamics), len(self._dataset))
         return dynamics
 
-    @cached_property
-    def _recalls(self) -> Any:
-        """As it was passed; a function from a Dataset becomes one from positions in this one."""
+    def _recalls(self) -> Reading:
+        """Recalls as they were passed; a function from a Dataset becomes one from positions in this one."""
         given = self._passed["recalls"]
-        return (lambda rows: given(self._dataset.select(rows))) if callable(given) else given
+        return ((lambda rows: given(self._dataset.select(rows))) if callable(given) else given), None
 
     def _column_groups(self, column: str) -> Groups:
         groups = column_groups(self._dataset, column)
         return groups if column == self._label_column else replace(groups, numbered=False)
+
+
+_READERS: Mapping[str, Callable[[Inputs], Reading]] = {
+    "labels": Inputs._labels,
+    "groups": Inputs._groups,
+    "scores": Inputs._scores,
+    "embeddings": Inputs._embeddings,
+    "early_embeddings": Inputs._early_embeddings,
+    "rows": Inputs._rows,
+    "dynamics": Inputs._dynamics,
+    "recalls": Inputs._recalls,
+}
+"""How each signal is read; columns that groups are made of are read by their names."""

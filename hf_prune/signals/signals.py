@@ -10,6 +10,7 @@ from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.errors import MissingSignalError
 from hf_prune.groups import Groups, crossed
 from hf_prune.labels import HOW_TO_GIVE as HOW_TO_GIVE_LABELS
+from hf_prune.recalls import RecallsLike
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -47,7 +48,7 @@ class Signals:
 
     Attributes:
         seen: names of the signals that were read.
-        notes: what was found about the whole dataset, as JSON values for the record; one for all views.
+        notes: what methods have to say of the whole dataset, as JSON values for the record; one for all views.
 
     >>> Signals(3, {"scores": np.array([0.1, 0.2, 0.3])}).subset(np.array([2])).scores
     array([0.3])
@@ -86,7 +87,7 @@ class Signals:
 
     @property
     def embeddings(self) -> NDArray[Any]:
-        """(n, d) floats."""
+        """(n, d) floats, one vector a row."""
         return self._cut(self._read("embeddings"))
 
     @property
@@ -97,22 +98,24 @@ class Signals:
     @property
     def dynamics(self) -> TrainingDynamics:
         """Training dynamics of the whole dataset; read them inside `shared`, which cuts the result to these rows."""
-        found: TrainingDynamics = self._read("dynamics")
-        return found
+        dynamics: TrainingDynamics = self._read("dynamics")
+        return dynamics
 
     @property
     def rows(self) -> "Dataset":
         """The whole dataset, for scores that read its columns; read it inside `shared`."""
-        found: Dataset = self._read("rows")
-        return found
+        dataset: Dataset = self._read("rows")
+        return dataset
 
     @property
-    def recalls(self) -> Any:
-        """Recalls as the user gave them, for `read_recalls`."""
-        return self._read("recalls")
+    def recalls(self) -> RecallsLike | Callable[[NDArray[np.int64]], RecallsLike]:
+        """Recalls as the user gave them, for `read_recalls`, or a function from positions in the dataset to these."""
+        recalls: RecallsLike | Callable[[NDArray[np.int64]], RecallsLike] = self._read("recalls")
+        return recalls
 
     @property
     def labels(self) -> Groups:
+        """The classes of these rows."""
         return self._groups("labels")
 
     def groups(self, *columns: str) -> Groups:
@@ -139,8 +142,8 @@ class Signals:
         return self._given[name]
 
     def _groups(self, name: str) -> Groups:
-        found: Groups = self._read(name)
-        return found if self._rows is None else found.take(self._rows)
+        groups: Groups = self._read(name)
+        return groups if self._rows is None else groups.take(self._rows)
 
     def _cut(self, array: NDArray[Any]) -> NDArray[Any]:
         return array if self._rows is None else array[self._rows]

@@ -3,9 +3,10 @@ import pytest
 from datasets import Dataset
 
 import hf_prune  # noqa: F401 - attaches Dataset.prune
-from hf_prune.kernels import approximate
-from hf_prune.kernels.approximate import approximate_neighbors, find_neighbors
+from hf_prune.kernels import approximate, neighbors
+from hf_prune.kernels.approximate import approximate_neighbors
 from hf_prune.kernels.knn import nearest_neighbors
+from hf_prune.kernels.neighbors import find_neighbors
 
 
 @pytest.fixture
@@ -16,39 +17,39 @@ def clusters():
 
 def test_clusters_are_found_again(clusters, monkeypatch):
     monkeypatch.setattr(approximate, "PROBES", 12)  # of 55
-    found = approximate_neighbors(clusters, 5)
+    near = approximate_neighbors(clusters, 5)
     neighbors = nearest_neighbors(clusters, 5)[0]
-    true_recall = np.mean([len(np.intersect1d(a, b)) for a, b in zip(found.neighbors, neighbors, strict=True)]) / 5
+    true_recall = np.mean([len(np.intersect1d(a, b)) for a, b in zip(near.neighbors, neighbors, strict=True)]) / 5
     assert 0.8 < true_recall < 1
-    assert found.recall == pytest.approx(true_recall, abs=0.03)
+    assert near.recall == pytest.approx(true_recall, abs=0.03)
     again = approximate_neighbors(clusters, 5)
-    np.testing.assert_array_equal(found.neighbors, again.neighbors)
+    np.testing.assert_array_equal(near.neighbors, again.neighbors)
 
 
 def test_pairs_have_their_exact_distances_in_order(clusters):
-    found = approximate_neighbors(clusters, 5)
+    near = approximate_neighbors(clusters, 5)
     rows = np.arange(len(clusters))
-    assert (found.neighbors != rows[:, None]).all()
-    assert all(len(set(row)) == 5 for row in found.neighbors)
-    assert (np.diff(found.distances, axis=1) >= 0).all()
-    exact = np.linalg.norm(clusters[found.neighbors].astype(float) - clusters[:, None].astype(float), axis=2)
-    np.testing.assert_allclose(found.distances, exact, rtol=1e-12)
+    assert (near.neighbors != rows[:, None]).all()
+    assert all(len(set(row)) == 5 for row in near.neighbors)
+    assert (np.diff(near.distances, axis=1) >= 0).all()
+    exact = np.linalg.norm(clusters[near.neighbors].astype(float) - clusters[:, None].astype(float), axis=2)
+    np.testing.assert_allclose(near.distances, exact, rtol=1e-12)
 
 
 def test_all_clusters_searched_is_exact(clusters, monkeypatch):
     monkeypatch.setattr(approximate, "PROBES", 1000)
-    found = approximate_neighbors(clusters[:500], 5)
-    np.testing.assert_array_equal(found.neighbors, nearest_neighbors(clusters[:500], 5)[0])
-    assert found.recall == 1
+    near = approximate_neighbors(clusters[:500], 5)
+    np.testing.assert_array_equal(near.neighbors, nearest_neighbors(clusters[:500], 5)[0])
+    assert near.recall == 1
 
 
 def test_auto_is_exact_up_to_a_size(clusters, monkeypatch):
     points = clusters[:600]
     exact = find_neighbors(points, 3)
     assert exact.recall is None
-    monkeypatch.setattr(approximate, "EXACT_UP_TO", 599)
-    found = find_neighbors(points, 3)
-    assert 0 < found.recall <= 1
+    monkeypatch.setattr(neighbors, "EXACT_UP_TO", 599)
+    near = find_neighbors(points, 3)
+    assert 0 < near.recall <= 1
     assert find_neighbors(points, 3, search="exact").recall is None
 
 
@@ -67,11 +68,11 @@ def test_the_record_says_how_neighbours_were_found(clusters, monkeypatch):
 def test_duplicates_empty_clusters_and_many_neighbours(k, monkeypatch):
     monkeypatch.setattr(approximate, "PROBES", 1)
     points = np.repeat(np.random.default_rng(1).normal(size=(4, 3)), 25, axis=0)
-    found = approximate_neighbors(points, k)
-    assert found.neighbors.shape == (100, k)
-    assert ((found.neighbors >= 0) & (found.neighbors < 100)).all()
-    assert np.isfinite(found.distances).all()
+    near = approximate_neighbors(points, k)
+    assert near.neighbors.shape == (100, k)
+    assert ((near.neighbors >= 0) & (near.neighbors < 100)).all()
+    assert np.isfinite(near.distances).all()
     if k == 1:
-        np.testing.assert_array_equal(found.neighbors, nearest_neighbors(points, 1)[0])
+        np.testing.assert_array_equal(near.neighbors, nearest_neighbors(points, 1)[0])
     if k == 99:
-        assert found.recall == 1
+        assert near.recall == 1

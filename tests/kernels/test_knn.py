@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from hf_prune.kernels import candidates, fast, graph, knn, measure
-from hf_prune.kernels.candidates import Centred, FaissFlat, Products
+from hf_prune.kernels import candidates, fast, graph, knn, measure, products, proposers
+from hf_prune.kernels.candidates import Centred
+from hf_prune.kernels.faiss_flat import FaissFlat
 from hf_prune.kernels.knn import nearest_neighbors
+from hf_prune.kernels.products import Products
 from hf_prune.kernels.threads import threads
 
 
@@ -64,11 +66,11 @@ def path(request, monkeypatch):
 
 def take(monkeypatch, path):
     if path == "plain":
-        for module in (candidates, graph, knn, measure):
+        for module in (graph, knn, measure, products):
             monkeypatch.setattr(module, "loops", lambda: None)
     else:
         assert fast.loops() is not None, "the tests need numba: pip install 'hf_prune[dev]'"
-        monkeypatch.setattr(candidates, "has_bfloat16_units", lambda: path == "bfloat16")
+        monkeypatch.setattr(proposers, "has_bfloat16_units", lambda: path == "bfloat16")
 
 
 @pytest.mark.parametrize("points", POINTS.values(), ids=POINTS.keys())
@@ -83,14 +85,14 @@ def test_equals_the_oracle(path, points, k):
 @pytest.mark.parametrize("d", [1, 15, 16, 17, 100])
 def test_paths_agree_to_the_last_bit(monkeypatch, d):
     points = clustered(np.random.default_rng(d), 500, d, np.float32)
-    found = []
+    results = []
     for path in PATHS:
         with monkeypatch.context() as patch:
             take(patch, path)
-            found.append(nearest_neighbors(points, 7))
-    for neighbors, distances in found[1:]:
-        np.testing.assert_array_equal(neighbors, found[0][0])
-        np.testing.assert_array_equal(distances, found[0][1])
+            results.append(nearest_neighbors(points, 7))
+    for neighbors, distances in results[1:]:
+        np.testing.assert_array_equal(neighbors, results[0][0])
+        np.testing.assert_array_equal(distances, results[0][1])
 
 
 def test_float32_and_float64_make_the_same_graph(path):
@@ -141,17 +143,17 @@ def test_bounds_hold(kind, proposer):
             if proposer == "plain"
             else Products(centred, 3, each, bfloat16=proposer == "bfloat16")
         )
-        found = propose(np.arange(len(points)))
+        proposed = propose(np.arange(len(points)))
     exact = np.stack([slow_squared(points.astype(np.float64), point) for point in points.astype(np.float64)])
-    assert (found.at_least <= np.take_along_axis(exact, found.points, axis=1)).all()
+    assert (proposed.at_least <= np.take_along_axis(exact, proposed.points, axis=1)).all()
     kth = np.sort(exact, axis=1)[:, 3]
     left_out = exact.copy()
-    np.put_along_axis(left_out, found.points, np.inf, axis=1)
+    np.put_along_axis(left_out, proposed.points, np.inf, axis=1)
     nearest_left_out = left_out.min(axis=1)
     # It need not hold of points that are farther than the k-th neighbour.
     near = nearest_left_out <= kth
-    assert (found.left_out(kth)[near] <= nearest_left_out[near]).all()
-    certain = kth < found.left_out(kth)
+    assert (proposed.left_out(kth)[near] <= nearest_left_out[near]).all()
+    certain = kth < proposed.left_out(kth)
     assert not (certain & (nearest_left_out < kth)).any()
     if kind in ("clustered", "float32"):
         assert certain.mean() > (0.3 if proposer == "bfloat16" else 0.99)
@@ -160,18 +162,18 @@ def test_bounds_hold(kind, proposer):
 def test_bfloat16_settles_most_rows_of_wide_clusters():
     points = clustered(np.random.default_rng(3), 3000, 256, np.float32)
     with threads() as each:
-        found = Products(Centred(points), 10, each, bfloat16=True)(np.arange(3000))
+        proposed = Products(Centred(points), 10, each, bfloat16=True)(np.arange(3000))
     _, distances = nearest_neighbors(points, 10)
-    assert (distances[:, -1] ** 2 < found.left_out(distances[:, -1] ** 2)).mean() > 0.9
+    assert (distances[:, -1] ** 2 < proposed.left_out(distances[:, -1] ** 2)).mean() > 0.9
 
 
 def test_less_than_float32_in_torch_is_not_trusted(monkeypatch):
     import torch
 
-    monkeypatch.setattr(candidates, "has_bfloat16_units", lambda: False)
+    monkeypatch.setattr(proposers, "has_bfloat16_units", lambda: False)
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
     used = []
-    monkeypatch.setattr(candidates, "FaissFlat", lambda *given: used.append(given) or FaissFlat(*given))
+    monkeypatch.setattr(proposers, "FaissFlat", lambda *given: used.append(given) or FaissFlat(*given))
     points = POINTS["clustered"]
     np.testing.assert_array_equal(nearest_neighbors(points, 5)[0], slow_neighbors(points, 5)[0])
     assert used
@@ -183,13 +185,13 @@ def test_torch_keeps_its_threads():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        found = nearest_neighbors(POINTS["float32"], 5)
+        expected = nearest_neighbors(POINTS["float32"], 5)
         assert torch.get_num_threads() == 2
         with pytest.raises(ZeroDivisionError), threads() as each:
             each(lambda part: 1 // part.start, [slice(0, 1)])
         assert torch.get_num_threads() == 2
         torch.set_num_threads(1)
-        np.testing.assert_array_equal(found[0], nearest_neighbors(POINTS["float32"], 5)[0])
+        np.testing.assert_array_equal(expected[0], nearest_neighbors(POINTS["float32"], 5)[0])
     finally:
         torch.set_num_threads(before)
 

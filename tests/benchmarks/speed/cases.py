@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hf_prune  # noqa: F401 - attaches Dataset.prune
-from hf_prune.kernels import candidates
+from hf_prune.kernels import proposers
 from hf_prune.kernels.graph import union_graph
 from hf_prune.kernels.knn import nearest_neighbors
 from tests.benchmarks.harness import MEGABYTE, Times, in_fresh_process, paired
@@ -40,7 +40,7 @@ def class_balanced(scale: float, repeats: int) -> dict[str, Any]:
 
 def without_bfloat16(scale: float, repeats: int) -> dict[str, Any]:
     """The whole call in 10 classes as the library runs it on a processor without bf16 units."""
-    with patch.object(candidates, "has_bfloat16_units", lambda: False):
+    with patch.object(proposers, "has_bfloat16_units", lambda: False):
         result = class_balanced(scale, repeats)
     return result | {"title": f"{result['title']}, bf16 units left alone"}
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from hf_prune.kernels import candidates
+from hf_prune.kernels.hardware import has_bfloat16_units
 
 
 class Product(NamedTuple):
@@ -24,7 +25,7 @@ class Product(NamedTuple):
 
 def library_product() -> Product:
     """The product that the library's graph makes here."""
-    precision = "bfloat16" if candidates.has_bfloat16_units() else "float32"
+    precision = "bfloat16" if has_bfloat16_units() else "float32"
     return Product(precision, candidates.QUERIES_AT_A_TIME, candidates.POINTS_AT_A_TIME, pooled=True)
 
 
