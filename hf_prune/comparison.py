@@ -81,7 +81,7 @@ class Spread(NamedTuple):
         return cls(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"))
 
     def __str__(self) -> str:
-        """In percent, as in `91.2 ± 0.4`."""
+        """The two in percent, as in `91.2 ± 0.4`."""
         return f"{self.mean:.1%}".rstrip("%") + ("" if np.isnan(self.sd) else f" ± {100 * self.sd:.1f}")
 
 

@@ -62,7 +62,7 @@ class Configurable:
             yield from part.walk()
 
     def resolve(self, available: frozenset[str]) -> Self:
-        """The same with every choice made that depends on which signals there are; nothing is left to `select`."""
+        """A copy with every choice made that depends on which signals there are; nothing is left to `select`."""
         resolved = {field: part.resolve(available) for field, part in self.parts().items()}
         return dataclasses.replace(self, **resolved) if resolved else self  # type: ignore[type-var]
 

@@ -241,7 +241,7 @@ def _from_mapping(given: Mapping[Any, Any], groups: Groups) -> NDArray[np.float6
 
 
 def _positions(groups: Groups) -> dict[Any, int]:
-    """Where each group is, by name and by value."""
+    """The position of each group, by its name and by its value."""
     return {name: i for i, name in enumerate(groups.names)} | {key: i for i, key in enumerate(groups.values)}
 
 

@@ -85,7 +85,7 @@ class Material:
         return {name: value for name, value in given.items() if name != "scores" or name in needs}
 
     def signals(self, needs: frozenset[str]) -> Signals:
-        """The same as a method reads them."""
+        """Every signal as a method reads it."""
         groups = encode("label", self.labels)
         given = self.passed(frozenset({"scores"})) | dict.fromkeys(["labels", "groups"], groups)
         given |= {name: groups for name in needs if name.startswith(COLUMN)}
@@ -237,7 +237,7 @@ def check_not_finite(method: Method, material: Material) -> None:
 
 
 def spoilt(material: Material, needs: frozenset[str], bad: float) -> dict[str, dict[str, Any]]:
-    """By signal that the method reads all that is passed, with `bad` in that signal.
+    """For each signal that the method reads all that is passed, with `bad` in that signal.
 
     Training dynamics are spoilt by infinite numbers only, since NaN says that a row was not seen.
     """

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "hf_prune"
 
 FLOORS = [
     ["hf_prune"],  # its __init__.py
-    ["attach", "testing"],
+    ["attach", "testing", "typings"],
     ["comparison", "publish"],
     ["dataset"],
     ["methods"],

@@ -45,7 +45,7 @@ def signals_from_logits(logits: ArrayLike, labels: ArrayLike) -> tuple[dict[str,
 
 
 def one_label(logits: NDArray[np.float64], labels: NDArray[Any]) -> OneLabel:
-    """From (n, classes) logits and (n,) labels; hf_prune.recording.tasks has the same for torch."""
+    """Makes it of (n, classes) logits and (n,) labels; hf_prune.recording.tasks does it for torch."""
     rows = np.arange(len(labels))
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""From the values of rows to the batch that a model takes; this runs in the loader's workers."""
+"""Makes the batch that a model takes of the values of rows; this runs in the loader's workers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

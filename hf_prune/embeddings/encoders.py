@@ -1,4 +1,4 @@
-"""From what a user calls an encoder to a function from the values of rows to vectors."""
+"""Makes a function from the values of rows to vectors of what a user calls an encoder."""
 
 import copy
 import os

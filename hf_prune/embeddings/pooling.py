@@ -1,4 +1,4 @@
-"""From a model's batch to one vector for each of its rows."""
+"""Makes one vector for each row of a model's batch."""
 
 from collections.abc import Mapping
 from typing import Any

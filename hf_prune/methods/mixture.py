@@ -23,7 +23,7 @@ ROWS_A_COMPONENT = 10
 class Mixture(Method):
     """Keeps random rows of each kind that a mixture of Gaussians tells apart, more of those that a model wavers on.
 
-    Experimental and ours: no paper proposes it, and the README's DRoP table has it beside random.
+    Experimental and ours: no paper proposes it, and RESULTS.md has it beside random in the table of worst classes.
 
     Rows are points of the data map: mean and standard deviation over the epochs of the probability of the true class.
     A Gaussian mixture is fitted to them, each row goes to its likeliest component, and components share the budget out

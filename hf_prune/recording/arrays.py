@@ -138,7 +138,7 @@ class Recording:
             self._move()
 
     def end_epoch(self) -> None:
-        """To be called in every process."""
+        """End the epoch; every process must call it."""
         self._collect()
         self.finished += 1
 

@@ -49,7 +49,7 @@ def _of_tokens(model: nn.Module) -> str:
 
 
 def one_label(logits: torch.Tensor, labels: torch.Tensor) -> OneLabel:
-    """From (n, classes) logits and (n,) labels; hf_prune.dynamics.logits has the same for numpy."""
+    """Makes it of (n, classes) logits and (n,) labels; hf_prune.dynamics.logits does it for numpy."""
     logits, true = logits.float(), labels.long().clamp(min=0).unsqueeze(1)
     log_p = logits.log_softmax(dim=1)
     return OneLabel(
@@ -63,14 +63,14 @@ def one_label(logits: torch.Tensor, labels: torch.Tensor) -> OneLabel:
 
 
 def several_labels(logits: torch.Tensor, labels: torch.Tensor) -> SeveralLabels:
-    """From (n, labels) logits and labels in [0, 1]."""
+    """Makes it of (n, labels) logits and labels in [0, 1]."""
     logits, labels = logits.float(), labels.float()
     loss = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)
     return SeveralLabels(logits, labels, loss, error=logits.sigmoid() - labels)
 
 
 def number(predictions: torch.Tensor, labels: torch.Tensor) -> Number:
-    """From one prediction and one number a row, whatever their shapes."""
+    """Makes it of one prediction and one number a row, whatever their shapes."""
     return Number(error=predictions.float().reshape(len(labels)) - labels.float().reshape(len(labels)))
 
 
@@ -79,10 +79,10 @@ READERS: dict[type, Callable[[torch.Tensor, torch.Tensor], Any]] = {
     SeveralLabels: several_labels,
     Number: number,
 }
-"""By the kind of labels, what makes of logits and labels what the formulas read."""
+"""For each kind of labels the function that makes what the formulas read of logits and labels."""
 
 TOKENS_AHEAD = {"token-classification": 0, "seq2seq": 0, "causal-lm": 1}
-"""By task, how far from a token the one stands that its logits are about."""
+"""For each task how far from a token the one stands that its logits are about."""
 
 
 @torch.no_grad()

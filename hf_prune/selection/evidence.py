@@ -15,7 +15,7 @@ PREFIX = "evidence."
 """How the columns are called in selection.parquet, followed by their name."""
 
 ROUNDED = "rounded."
-"""The same for amounts that hold three digits; in memory they are the float32 ones."""
+"""How columns of amounts that hold three digits are called; in memory these are the float32 ones."""
 
 Evidence = dict[str, NDArray[Any]]
 _BLANK = {"f": np.nan, "i": -1, "b": False}

@@ -52,7 +52,7 @@ class Selected:
     def of_rows(
         cls, rows: NDArray[np.int64], scores: NDArray[Any], steps: tuple[Step, ...], source: Source, **rest: Any
     ) -> Self:
-        """From rows in picking order (first picked first), of which every prefix is the selection at that budget."""
+        """The selection of rows in picking order, of which every prefix is the selection at that budget."""
         by_row = np.argsort(rows, kind="stable")
         scores = np.asarray(scores, dtype=np.float64)
         return cls(rows[by_row], len(scores), scores, steps, source, by_row.astype(np.int64), **rest)

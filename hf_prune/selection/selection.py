@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ATTRIBUTE = "_hf_prune_selection"
-"""Where a pruned Dataset carries its selection."""
+"""The attribute in which a pruned Dataset carries its selection."""
 
 
 @dataclass(frozen=True, eq=False)
