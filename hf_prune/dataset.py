@@ -60,7 +60,8 @@ def prune(
 ) -> D:
     """A smaller dataset: the rows of `dataset` that `method` keeps, in their order, with the record in `.selection`.
 
-    Only signals that the method needs are read; others may be passed and are ignored.
+    Only signals that the method needs are read; others may be passed and are ignored. A pruned dataset can be pruned
+    again: its record then has both steps, and positions in the first source.
 
     Args:
         dataset: a Dataset of n rows, or a DatasetDict, of which one split is pruned, or several.

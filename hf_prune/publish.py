@@ -33,19 +33,22 @@ def push_to_hub(
 ) -> CommitInfo:
     """Push a pruned dataset, the record of how it was selected, and a section of the dataset card.
 
-    The first commit has the record and the card's section, the second is the data, pushed by datasets itself. If
-    the second fails, the old data stay, and the same call does both again; `Selection.verify` says whether data
-    are those of the record.
+    `coreset.push_to_hub(repo_id)` does the same once hf_prune is imported; other datasets are pushed as always.
+
+    The first commit has the record, `hf_prune/<config>/<split>/selection.json` and `.parquet`, and the card's section,
+    the second is the data, pushed by datasets itself. If the second fails, the old data stay, and the same call does
+    both again; `Selection.verify` says whether data are those of the record. Where data are found by the names of
+    their files the card also gets the `configs` that name them, so that load_dataset takes no record for data.
 
     Args:
         dataset: the pruned rows, or a DatasetDict of which some splits are pruned.
         repo_id: as in "me/cifar10-d2-30".
         selection: how the rows were selected, where the dataset no longer carries it, as after `map`; of a DatasetDict
             a mapping from splits to selections. By default those that are carried.
-        config_name, split, token, revision, create_pr, private: as in Dataset.push_to_hub; with create_pr both commits
-            go into one pull request.
-        explain: also what the method found of every row, so that `explain` works after download: some 7 bytes a row of
-            D2 more, rounded to three digits.
+        config_name, split, token, revision, create_pr, private: those of Dataset.push_to_hub; with create_pr both
+            commits go into one pull request.
+        explain: also what the method learnt of every row, so that `explain` works after download: some 7 bytes a row
+            of D2 more, rounded to three digits.
         id_column: a column of the source whose values name its rows; see `Selection.save`.
         options: others of datasets' own method, such as max_shard_size=.
 

@@ -60,7 +60,7 @@ def embed(
     The cache is keyed by the rows' content, the encoder's weights and settings, and the options that decide the
     vectors. After Ctrl-C or a kill the same call goes on where it stopped, and repeats at most 16 batches. Under
     `torchrun` or `accelerate launch` every process must make the call, and see the same file system; each takes its
-    part, and the vectors are those of one process.
+    part, and the vectors are those of one process. Delete the cache's folder to free its space.
 
     Args:
         dataset: the n rows.

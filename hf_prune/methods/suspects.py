@@ -101,7 +101,7 @@ def _by_trust(whole: Signals) -> NDArray[np.int64]:
 
 
 def _places(cut: NDArray[np.int64], trust: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(n,) place of each of the `cut` rows, which ascend: the highest trust, then the lowest row, is the least suspect."""
+    """(n,) place of each of the rows `cut`, ascending: of the highest trust, then the lowest row, is the last."""
     places = np.zeros(len(trust), dtype=np.int64)
     places[cut[np.argsort(-trust[cut], kind="stable")]] = np.arange(len(cut), 0, -1)
     return places

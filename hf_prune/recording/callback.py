@@ -41,6 +41,9 @@ class PruningTrainerCallback(TrainerCallback):
     Every checkpoint of the Trainer gets a file with the dynamics so far, `hf_prune_dynamics.safetensors`, and a run
     that goes on from it, also within an epoch, ends with those of an uninterrupted one.
 
+    Streams without positions and several GPUs in one process are refused at the start. GPUs, FSDP, DeepSpeed and
+    tensor parallelism are untested, which the log says where it can tell.
+
     Args:
         features: also record the input of the classification head, at an early epoch (a fifth of the planned ones,
             and the third at the earliest) and at each row's last pass, for `embeddings`. True finds the last Linear
@@ -118,6 +121,11 @@ class PruningTrainerCallback(TrainerCallback):
         """Record one epoch of a loop without a Trainer, a plain one or accelerate's; the next call has the next epoch.
 
         An epoch that an error ended is not kept.
+
+            for epoch in range(3):
+                with recorder.record(model, loader):
+                    for batch in loader:
+                        model(**batch)["loss"].backward()
 
         Args:
             model: called as model(**batch), in training mode.

@@ -173,6 +173,8 @@ def live_selection(dataset: Dataset) -> Selection | None:
 def selection_of(dataset: Dataset) -> Selection:
     """The selection that a pruned dataset carries, while it still has the pruned rows.
 
+    Keep it before `map`, `filter` or `sort`, as in `sel = coreset.selection`; what these return carries none.
+
     Raises:
         AttributeError: there is none, or the rows are others since.
     """
