@@ -35,6 +35,8 @@ def _pair(name: str, value: Any) -> tuple[float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Options(Configurable):
+    """What DRoPQuotas and DRoP share."""
+
     allocate: Literal["density", "count"] = "density"
     temperature: float = field(default=1.0, metadata=checked(real_number, at_least=0))
     prior: tuple[float, float] = field(default=(1.0, 1.0), metadata=checked(_pair))
@@ -119,23 +121,23 @@ class DRoPQuotas(_Options, Quotas):
 class DRoP(_Options, Method):
     """Keeps more of the classes that a trained model gets wrong, and a random subset inside each class.
 
-    The same as `PerClass(within, quotas=DRoPQuotas(...))`. Needs `recalls=`: train on the full data, take the
+    It is short for `PerClass(within, quotas=DRoPQuotas(...))`. Needs `recalls=`: train on the full data, take the
     checkpoint with the best validation accuracy, and pass `trainer.predict(validation)`; never recalls of training
     rows.
 
     Args:
         within: the method inside a class; random is the paper's.
-        allocate, temperature, prior, min_per_class, missing, recalls_from: as in DRoPQuotas.
+        allocate, temperature, prior, min_per_class, missing, recalls_from: see DRoPQuotas.
         schedule: number of rounds. 1 is the paper's. With more, `recalls=` is a function from a Dataset to recalls,
             which trains a model on those rows and predicts the validation data. Each round prunes what the one before
             has kept, by the same factor, and multiplies a class's weight by the error, to the power of temperature,
             that was measured on it: classes whose errors are equal keep their shares. Ours, experimental; costs
             `schedule` trainings. With two Gaussians and a threshold, 3 rounds at temperature 0.5 come nearer to the
-            minimax risk than 1 (tests/test_drop_theory.py).
+            minimax risk than 1 (tests/methods/test_drop_theory.py).
 
     Cost: O(n log n).
 
-    Reference: Vysogorets, Ahuja and Kempe (2025), Algorithm 1. *Deviations*: as DRoPQuotas.
+    Reference: Vysogorets, Ahuja and Kempe (2025), Algorithm 1. *Deviations*: those of DRoPQuotas.
 
     >>> from datasets import Dataset
     >>> import hf_prune

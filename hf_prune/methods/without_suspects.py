@@ -23,7 +23,7 @@ Cutoff = float | Literal["auto"]
 
 
 def checked_cutoff(name: str, cutoff: Any) -> Cutoff:
-    """`cutoff=` as users pass it: a fraction in [0, 1) or "auto"."""
+    """The cutoff that users mean, which must be a fraction in [0, 1) or "auto"."""
     if isinstance(cutoff, str) and cutoff != "auto":
         hint = did_you_mean(cutoff, ["auto"])
         raise ArgumentError(f'`{name}`: wanted a fraction in [0, 1) or "auto", got {cutoff!r}.{hint}')
@@ -80,9 +80,8 @@ class WithoutSuspects(Method):
         return Choice(order, scores, inside.nested, inside.at_least, evidence, inside.details)
 
     def explain(self, row: Row) -> list[str]:
-        if not row.marked("suspect"):
-            return self.within.explain(row)
-        return ["kept although suspect" if row.is_kept else "left out as suspect or unlearnable (cutoff)"]
+        kept = "kept although suspect" if row.is_kept else "left out as suspect or unlearnable (cutoff)"
+        return [*([kept] if row.marked("suspect") else []), *self.within.explain(row)]
 
     def reasons(self, kept: NDArray[np.bool_], evidence: Evidence) -> dict[str, NDArray[np.bool_]]:
         suspect = evidence.get("suspect", np.zeros(len(kept), dtype=bool))
@@ -90,7 +89,7 @@ class WithoutSuspects(Method):
         return self.within.reasons(kept, evidence) | own
 
     def summarise(self, details: Mapping[str, Any]) -> list[str]:
-        return [*cutoff_lines(details["cutoff"]), *self.within.summarise(details)] if self.cutoff else []
+        return [*(_lines(details["cutoff"]) if self.cutoff else []), *self.within.summarise(details)]
 
     def check_details(self, details: Mapping[str, Any]) -> None:
         super().check_details(details)
@@ -129,8 +128,8 @@ def _why_not(available: frozenset[str]) -> str | None:
     return None if "labels" in available else "there is no label column"
 
 
-def cutoff_lines(note: Mapping[str, Any]) -> list[str]:
-    """What a summary says of the details under "cutoff"."""
+def _lines(note: Mapping[str, Any]) -> list[str]:
+    """What a summary says of the rows that were held back."""
     taken = f"{note['cut']:,} of {note['rows']:,} rows held back"
     if note["cutoff"] != "auto":
         return [f"cutoff {note['cutoff']}: {taken}, those with the lowest AUM"]
