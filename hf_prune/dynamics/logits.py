@@ -11,15 +11,7 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 
 
 def signals_from_logits(logits: ArrayLike, labels: ArrayLike) -> tuple[dict[str, NDArray[np.float32]], NDArray[Any]]:
-    """Signals by name, each (epochs, n), and the (n,) labels.
-
-    Args:
-        logits: (epochs, n, classes) numbers; NaN in every class where a row was not seen.
-        labels: (n,) ints.
-
-    Raises:
-        ArgumentError: other shapes or labels, or a row that was seen with infinite or NaN logits.
-    """
+    """Signals by name, each (epochs, n), and (n,) labels, for the arguments of TrainingDynamics.from_logits."""
     try:
         logits, labels = np.asarray(logits), np.asarray(labels)
     except ValueError as error:
@@ -45,7 +37,7 @@ def signals_from_logits(logits: ArrayLike, labels: ArrayLike) -> tuple[dict[str,
 
 
 def one_label(logits: NDArray[np.float64], labels: NDArray[Any]) -> OneLabel:
-    """Makes it of (n, classes) logits and (n,) labels; hf_prune.recording.tasks does it for torch."""
+    """Make what the formulas read from (n, classes) logits and (n,) labels; the recorder does it in torch."""
     rows = np.arange(len(labels))
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
