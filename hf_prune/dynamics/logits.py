@@ -1,13 +1,17 @@
 """The signals of logits that are given as arrays, for runs that no callback recorded."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_prune.dynamics.formulas import OneLabel, signals_of, values_of
+from hf_prune.dynamics.rows import check_finite
 from hf_prune.errors import ArgumentError, ArgumentTypeError
+
+WANTED = (
+    "wanted finite ones, -inf for masked classes but the label's, or NaN in all classes of a row that was not seen"
+)
 
 
 def signals_from_logits(logits: ArrayLike, labels: ArrayLike) -> tuple[dict[str, NDArray[np.float32]], NDArray[Any]]:
@@ -30,9 +34,9 @@ def signals_from_logits(logits: ArrayLike, labels: ArrayLike) -> tuple[dict[str,
     for epoch, at_epoch in enumerate(logits):
         with np.errstate(all="ignore"):  # what overflows or is no number is refused below
             signals[:, epoch] = values_of(one_label(at_epoch.astype(np.float64), labels), np).T
-        unseen = np.isnan(at_epoch).all(axis=1)
-        _check_finite(dict(zip(names, signals[:, epoch], strict=True)), unseen, epoch)
-        signals[:, epoch, unseen] = np.nan
+        signals[:, epoch, np.isnan(at_epoch).all(axis=1)] = np.nan
+        for name, values in zip(names, signals[:, epoch], strict=True):
+            check_finite(values, name, epoch, argument="logits", advice=WANTED)
     return dict(zip(names, signals, strict=True)), labels
 
 
@@ -52,15 +56,3 @@ def one_label(logits: NDArray[np.float64], labels: NDArray[Any]) -> OneLabel:
         right=logits.argmax(axis=1) == labels,
         error=error,
     )
-
-
-def _check_finite(values: Mapping[str, NDArray[np.float32]], unseen: NDArray[np.bool_], epoch: int) -> None:
-    for signal, of_rows in values.items():
-        infinite = np.isinf(of_rows) & ~unseen
-        if infinite.any():
-            row = int(np.argmax(infinite))
-            raise ArgumentError(
-                f"`logits`: in epoch {epoch} row {row} has the {signal} {of_rows[row]}, its logits are infinite or "
-                "NaN; wanted finite ones, -inf for masked classes other than the label's, or NaN in every class where "
-                "the row was not seen"
-            )

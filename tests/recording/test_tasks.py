@@ -77,6 +77,13 @@ def test_tokens_are_averaged(task, shift, chunk, monkeypatch):
     assert all(np.isnan(values[signal][3]) for signal in SIGNALS)
 
 
+def test_tokens_with_infinities_of_both_signs_were_seen():
+    logits = np.zeros((1, 2, 3), dtype=np.float32)
+    logits[0, 0, 1:], logits[0, 1, 0] = -np.inf, -np.inf
+    values = signals_of("token-classification", logits, [[0, 0]])
+    assert [float(values[signal][0]) for signal in ("margin", "loss", "correct")] == [np.inf, np.inf, 0.5]
+
+
 class ForCausalLM(nn.Module):
     pass
 
