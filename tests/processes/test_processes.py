@@ -13,6 +13,8 @@ from hf_prune import TrainingDynamics
 from hf_prune.dynamics.formulas import SIGNALS
 from tests.processes.two_processes import CLASSES, EPOCHS, SCENARIOS, N
 
+pytestmark = pytest.mark.process
+
 SCRIPT = Path(__file__).with_name("two_processes.py")
 KILLED = Path(__file__).with_name("killed_run.py")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[2])}
