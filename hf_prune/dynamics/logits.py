@@ -1,6 +1,5 @@
 """The signals of logits that are given as arrays, for runs that no callback recorded."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,9 +37,15 @@ def signals_from_logits(logits: ArrayLike, labels: ArrayLike) -> tuple[dict[str,
     for epoch, at_epoch in enumerate(logits):
         with np.errstate(all="ignore"):  # what overflows or is no number is refused below
             signals[:, epoch] = values_of(one_label(at_epoch.astype(np.float64), labels), np).T
-        unseen = np.isnan(at_epoch).all(axis=1)
-        _check_finite(dict(zip(names, signals[:, epoch], strict=True)), unseen, epoch)
-        signals[:, epoch, unseen] = np.nan
+        signals[:, epoch, np.isnan(at_epoch).all(axis=1)] = np.nan
+        for name, values in zip(names, signals[:, epoch], strict=True):
+            if (infinite := np.isinf(values)).any():
+                row = int(np.argmax(infinite))
+                raise ArgumentError(
+                    f"`logits`: in epoch {epoch} row {row} has the {name} {values[row]}, its logits are infinite or "
+                    "NaN; wanted finite ones, -inf for masked classes other than the label's, or NaN in every class "
+                    "where the row was not seen"
+                )
     return dict(zip(names, signals, strict=True)), labels
 
 
@@ -60,15 +65,3 @@ def one_label(logits: NDArray[np.float64], labels: NDArray[Any]) -> OneLabel:
         right=logits.argmax(axis=1) == labels,
         error=error,
     )
-
-
-def _check_finite(values: Mapping[str, NDArray[np.float32]], unseen: NDArray[np.bool_], epoch: int) -> None:
-    for signal, of_rows in values.items():
-        infinite = np.isinf(of_rows) & ~unseen
-        if infinite.any():
-            row = int(np.argmax(infinite))
-            raise ArgumentError(
-                f"`logits`: in epoch {epoch} row {row} has the {signal} {of_rows[row]}, its logits are infinite or "
-                "NaN; wanted finite ones, -inf for masked classes other than the label's, or NaN in every class where "
-                "the row was not seen"
-            )

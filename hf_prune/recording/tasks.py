@@ -66,7 +66,8 @@ def several_labels(logits: torch.Tensor, labels: torch.Tensor) -> SeveralLabels:
     """Makes it of (n, labels) logits and labels in [0, 1]."""
     logits, labels = logits.float(), labels.float()
     loss = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)
-    return SeveralLabels(logits, labels, loss, error=logits.sigmoid() - labels)
+    margin = ((2 * labels - 1) * logits).amin(dim=1)
+    return SeveralLabels(loss, margin, error=logits.sigmoid() - labels)
 
 
 def number(predictions: torch.Tensor, labels: torch.Tensor) -> Number:
