@@ -10,15 +10,7 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 
 
 def signals_from_logits(logits: ArrayLike, labels: ArrayLike) -> tuple[dict[str, NDArray[np.float32]], NDArray[Any]]:
-    """Signals by name, each (epochs, n), and the (n,) labels.
-
-    Args:
-        logits: (epochs, n, classes) numbers; NaN in every class where a row was not seen.
-        labels: (n,) ints.
-
-    Raises:
-        ArgumentError: other shapes or labels, or a row that was seen with infinite or NaN logits.
-    """
+    """Signals by name, each (epochs, n), and the (n,) labels, of what TrainingDynamics.from_logits takes."""
     try:
         logits, labels = np.asarray(logits), np.asarray(labels)
     except ValueError as error:

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.dynamics.contents import UNSEEN
 from hf_prune.errors import AlignmentError, ArgumentError
+
+UNSEEN = -1
+"""The label of rows that were never seen."""
 
 
 def check_count(recorded: int, n: int) -> None:

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import distributed
 
-from hf_prune.dynamics.contents import UNSEEN
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.dynamics.formulas import SIGNALS, signals_of
+from hf_prune.dynamics.rows import UNSEEN
 from hf_prune.errors import AlignmentError, ArgumentError
 from hf_prune.models import processes
 from hf_prune.recording.tap import BatchSignals

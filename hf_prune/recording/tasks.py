@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from hf_prune.dynamics.contents import UNSEEN
 from hf_prune.dynamics.formulas import TASKS, Number, OneLabel, SeveralLabels, signals_of, values_of
+from hf_prune.dynamics.rows import UNSEEN
 from hf_prune.errors import ArgumentError
 
 IGNORED = -100
