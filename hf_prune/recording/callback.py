@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import extract_model_from_parallel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hf_prune.arguments import one_of, true_or_false, whole_number
@@ -18,7 +19,6 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.models import head_of
 from hf_prune.recording.arrays import STATE, Recording
 from hf_prune.recording.clean_pass import clean_pass
-from hf_prune.recording.loops import loop_recording, recorded_epoch
 from hf_prune.recording.tap import Tap, bare_loader, check_countable
 
 logger = logging.getLogger(__name__)
@@ -129,8 +129,7 @@ class PruningTrainerCallback(TrainerCallback):
 
         Args:
             model: called as model(**batch), in training mode.
-            dataloader: of a dataset with rows that can be counted, whose batches are mappings; its workers may not
-                outlive an epoch.
+            dataloader: its batches are mappings, and its workers may not outlive an epoch.
             label_name: the batch's key for labels.
 
         Raises:
@@ -138,13 +137,28 @@ class PruningTrainerCallback(TrainerCallback):
         """
         if self.clean_eval:
             raise ArgumentError("`clean_eval`: a loop without a Trainer has no such pass; leave it out")
-        recording = self._recording if self._looping else None
-        self._recording = loop_recording(dataloader, recording, self.every)
-        self._looping = True
-        with recorded_epoch(
-            self._recording, model, dataloader, label_name=label_name, features=self.features, task=self.task
-        ):
+        loader = bare_loader(dataloader)
+        n = self._rows_of(loader)
+        if self._recording is None or not self._looping:
+            self._recording, self._looping = Recording(n, epochs=None, every=self.every), True
+        recording = self._recording
+        if recording.n != n:
+            raise ArgumentError(
+                f"`dataloader`: the epochs before are of {recording.n} rows, this dataset has {n}; "
+                "take a new PruningTrainerCallback for another dataset"
+            )
+        recording.begin_epoch()
+        tap = self._tap_of(loader, extract_model_from_parallel(model), label_name, recording)
+        try:
             yield
+        finally:
+            tap.close()
+        if not recording.saw_any:
+            raise ArgumentError(
+                "`model`: no pass in training mode took a batch of `dataloader`; call it with the whole batch, as in "
+                "model(**batch), after model.train(), and use no persistent_workers"
+            )
+        recording.end_epoch()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -152,14 +166,14 @@ class PruningTrainerCallback(TrainerCallback):
         self._detach()  # a run that crashed, or is tried again with another batch size, never said that it ended
         loader = bare_loader(kwargs["train_dataloader"])
         self._looping = False
-        if self.num_examples is None:
-            check_countable(loader.dataset)
-            _check_arguments(args, len(loader.dataset))
+        n = self._rows_of(loader)
+        if self.id_column is None:
+            _check_arguments(args, n)
             epochs = math.ceil(state.num_train_epochs)
             # The Trainer counts so where it resumes; state.epoch is that of the batch size before.
             steps_an_epoch = max(1, math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps))
             first = state.global_step // steps_an_epoch
-            self._recording = Recording(len(loader.dataset), epochs, first, self.every)
+            self._recording = Recording(n, epochs, first, self.every)
             if state.global_step and self._recording.whole:
                 self._restore(args, state, self._recording)
         else:
@@ -168,23 +182,11 @@ class PruningTrainerCallback(TrainerCallback):
                 logger.warning(
                     "the run goes on in a stream: epochs before step %d are not recorded", state.global_step
                 )
-            self._recording = Recording(self.num_examples, epochs=None, every=self.every)
-        head = head_of(kwargs["model"], self.features) if self.features else None
+            self._recording = Recording(n, epochs=None, every=self.every)
         label_names = args.label_names or ["labels"]
-        self._tap = Tap(
-            loader,
-            kwargs["model"],
-            label_names[0],
-            head,
-            self._recording.add,
-            self.task,
-            id_column=self.id_column,
-            in_training=not self.clean_eval,
-        )
+        self._tap = self._tap_of(loader, kwargs["model"], label_names[0], self._recording)
 
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_epoch_begin(self, *args: Any, **kwargs: Any) -> None:
         self._running().begin_epoch()
 
     def on_epoch_end(
@@ -197,10 +199,19 @@ class PruningTrainerCallback(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._running().save(_checkpoint(args, state))
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
         self._detach()
+
+    def _rows_of(self, loader: Any) -> int:
+        if self.num_examples is not None:
+            return self.num_examples
+        check_countable(loader.dataset)
+        return len(loader.dataset)
+
+    def _tap_of(self, loader: Any, model: torch.nn.Module, label_name: str, recording: Recording) -> Tap:
+        head = head_of(model, self.features) if self.features else None
+        receive, ids, in_training = recording.add, self.id_column, not self.clean_eval
+        return Tap(loader, model, label_name, head, receive, self.task, id_column=ids, in_training=in_training)
 
     def _restore(self, args: TrainingArguments, state: TrainerState, recording: Recording) -> None:
         """Restore from the checkpoint that the run goes on from, which the Trainer doesn't name to callbacks."""
@@ -217,7 +228,7 @@ class PruningTrainerCallback(TrainerCallback):
             STATE,
         )
 
-    def _running(self) -> "Recording":
+    def _running(self) -> Recording:
         assert self._recording is not None, "the Trainer says when training begins before it says that an epoch does"
         return self._recording
 
