@@ -42,7 +42,7 @@ def signals_from_logits(logits: ArrayLike, labels: ArrayLike) -> tuple[dict[str,
 
 
 def one_label(logits: NDArray[np.float64], labels: NDArray[Any]) -> OneLabel:
-    """Makes it of (n, classes) logits and (n,) labels; hf_prune.recording.tasks does it for torch."""
+    """What the formulas read of (n, classes) logits and (n,) labels; hf_prune.recording.tasks makes it for torch."""
     rows = np.arange(len(labels))
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -243,9 +243,8 @@ def _joined(parts: list[Rows]) -> Rows:
     return Rows(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def _arrays_by_name(names: Iterable[str], slots: int, n: int) -> dict[str, NDArray[np.float32]]:
+def _arrays_by_name(names: Collection[str], slots: int, n: int) -> dict[str, NDArray[np.float32]]:
     """Make an array (slots, n) for each name; untouched pages, those of epochs that never come, cost nothing."""
-    names = tuple(names)
     return dict(zip(names, _array((len(names), slots, n)), strict=True))
 
 

@@ -91,25 +91,23 @@ class PruningTrainerCallback(TrainerCallback):
             raise ArgumentError("`clean_eval`: a streaming dataset is read once an epoch; leave it out")
         self.id_column = id_column
         self.num_examples = None if num_examples is None else whole_number("num_examples", num_examples, at_least=1)
-        if task is not None:
-            one_of("task", task, TASKS)
         self.features = features
         self.clean_eval = true_or_false("clean_eval", clean_eval)
         self.every = whole_number("every", every, at_least=1)
-        self.task = task
+        self.task = None if task is None else one_of("task", task, TASKS)
         self.resume_from = resume_from
         self._tap: Tap | None = None
-        self._recording: Recording | None = None
+        self._recording = Recording(0, epochs=0)
         self._looping = False
 
     @property
     def dynamics(self) -> TrainingDynamics:
         """What was recorded of the last run, up to its last finished epoch."""
-        if self._recording is not None and not self._recording.whole:
+        if not self._recording.whole:
             raise ArgumentError(
                 "`dynamics`: the first process has them; read them there, as in `if trainer.is_world_process_zero():`"
             )
-        if self._recording is None or not self._recording.finished:
+        if not self._recording.finished:
             raise ArgumentError(
                 "`dynamics`: nothing is recorded yet: pass this callback to a Trainer, callbacks=[recorder], and "
                 "train it for at least one epoch"
@@ -139,7 +137,7 @@ class PruningTrainerCallback(TrainerCallback):
             raise ArgumentError("`clean_eval`: a loop without a Trainer has no such pass; leave it out")
         loader = bare_loader(dataloader)
         n = self._rows_of(loader)
-        if self._recording is None or not self._looping:
+        if not self._looping:
             self._recording, self._looping = Recording(n, epochs=None, every=self.every), True
         recording = self._recording
         if recording.n != n:
@@ -148,7 +146,7 @@ class PruningTrainerCallback(TrainerCallback):
                 "take a new PruningTrainerCallback for another dataset"
             )
         recording.begin_epoch()
-        tap = self._tap_of(loader, extract_model_from_parallel(model), label_name, recording)
+        tap = self._tap_of(loader, extract_model_from_parallel(model), label_name)
         try:
             yield
         finally:
@@ -175,29 +173,27 @@ class PruningTrainerCallback(TrainerCallback):
             first = state.global_step // steps_an_epoch
             self._recording = Recording(n, epochs, first, self.every)
             if state.global_step and self._recording.whole:
-                self._restore(args, state, self._recording)
+                self._restore(args, state)
         else:
             _check_arguments(args, rows=0)
-            if state.global_step:
-                logger.warning(
-                    "the run goes on in a stream: epochs before step %d are not recorded", state.global_step
-                )
+            if step := state.global_step:
+                logger.warning("the run goes on in a stream: epochs before step %d are not recorded", step)
             self._recording = Recording(n, epochs=None, every=self.every)
         label_names = args.label_names or ["labels"]
-        self._tap = self._tap_of(loader, kwargs["model"], label_names[0], self._recording)
+        self._tap = self._tap_of(loader, kwargs["model"], label_names[0])
 
     def on_epoch_begin(self, *args: Any, **kwargs: Any) -> None:
-        self._running().begin_epoch()
+        self._recording.begin_epoch()
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if self.clean_eval:
             clean_pass(kwargs["model"], bare_loader(kwargs["train_dataloader"]), args.per_device_eval_batch_size)
-        self._running().end_epoch()
+        self._recording.end_epoch()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._running().save(_checkpoint(args, state))
+        self._recording.save(_checkpoint(args, state))
 
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
         self._detach()
@@ -208,18 +204,18 @@ class PruningTrainerCallback(TrainerCallback):
         check_countable(loader.dataset)
         return len(loader.dataset)
 
-    def _tap_of(self, loader: Any, model: torch.nn.Module, label_name: str, recording: Recording) -> Tap:
+    def _tap_of(self, loader: Any, model: torch.nn.Module, label_name: str) -> Tap:
         head = head_of(model, self.features) if self.features else None
-        receive, ids, in_training = recording.add, self.id_column, not self.clean_eval
+        receive, ids, in_training = self._recording.add, self.id_column, not self.clean_eval
         return Tap(loader, model, label_name, head, receive, self.task, id_column=ids, in_training=in_training)
 
-    def _restore(self, args: TrainingArguments, state: TrainerState, recording: Recording) -> None:
+    def _restore(self, args: TrainingArguments, state: TrainerState) -> None:
         """Restore from the checkpoint that the run goes on from, which the Trainer doesn't name to callbacks."""
         told = [self.resume_from, args.resume_from_checkpoint]
         folders = [Path(folder) for folder in told if isinstance(folder, str | os.PathLike)]
         for folder in [*folders, _checkpoint(args, state)]:
             if (folder / STATE).is_file():
-                recording.restore(folder / STATE)
+                self._recording.restore(folder / STATE)
                 return
         logger.warning(
             "the run goes on from step %d and no checkpoint with %s is found: what came before is NaN in the "
@@ -227,10 +223,6 @@ class PruningTrainerCallback(TrainerCallback):
             state.global_step,
             STATE,
         )
-
-    def _running(self) -> Recording:
-        assert self._recording is not None, "the Trainer says when training begins before it says that an epoch does"
-        return self._recording
 
     def _detach(self) -> None:
         if self._tap is not None:

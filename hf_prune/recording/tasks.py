@@ -49,7 +49,7 @@ def _of_tokens(model: nn.Module) -> str:
 
 
 def one_label(logits: torch.Tensor, labels: torch.Tensor) -> OneLabel:
-    """Makes it of (n, classes) logits and (n,) labels; hf_prune.dynamics.logits does it for numpy."""
+    """What the formulas read of (n, classes) logits and (n,) labels; hf_prune.dynamics.logits makes it for numpy."""
     logits, true = logits.float(), labels.long().clamp(min=0).unsqueeze(1)
     log_p = logits.log_softmax(dim=1)
     return OneLabel(
@@ -63,7 +63,7 @@ def one_label(logits: torch.Tensor, labels: torch.Tensor) -> OneLabel:
 
 
 def several_labels(logits: torch.Tensor, labels: torch.Tensor) -> SeveralLabels:
-    """Makes it of (n, labels) logits and labels in [0, 1]."""
+    """What the formulas read of (n, labels) logits and labels in [0, 1]."""
     logits, labels = logits.float(), labels.float()
     loss = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)
     margin = ((2 * labels - 1) * logits).amin(dim=1)
@@ -71,7 +71,7 @@ def several_labels(logits: torch.Tensor, labels: torch.Tensor) -> SeveralLabels:
 
 
 def number(predictions: torch.Tensor, labels: torch.Tensor) -> Number:
-    """Makes it of one prediction and one number a row, whatever their shapes."""
+    """What the formulas read of one prediction and one number a row, whatever their shapes."""
     return Number(error=predictions.float().reshape(len(labels)) - labels.float().reshape(len(labels)))
 
 
