@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 from torch import nn
 
 from hf_prune.dynamics.formulas import TASKS, Number, OneLabel, SeveralLabels, signals_of, values_of
@@ -99,6 +100,8 @@ def example_signals(task: str, logits: torch.Tensor, labels: torch.Tensor) -> to
             return _means_over_tokens(logits[:, : logits.shape[1] - ahead].detach(), labels[:, ahead:])
         values: torch.Tensor = values_of(READERS[TASKS[task]](logits.detach(), labels), torch)
     except (RuntimeError, IndexError, ValueError) as error:
+        if should_reduce_batch_size(error):  # memory ran out, after which a run may try smaller batches
+            raise
         raise ArgumentError(
             f"`task`: the logits {tuple(logits.shape)} and {labels.dtype} labels {tuple(labels.shape)} are none of "
             f"{task!r} ({error})"
