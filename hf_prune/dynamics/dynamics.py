@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +18,7 @@ from hf_prune.dynamics.formulas import SIGNALS, TASKS
 from hf_prune.dynamics.logits import signals_from_logits
 from hf_prune.dynamics.merge import merged
 from hf_prune.dynamics.rows import check_values
+from hf_prune.dynamics.storage import Arrays, Contents
 from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingSignalError
 from hf_prune.files import whole_file
 from hf_prune.hub.commit import commit
@@ -55,11 +56,7 @@ class TrainingDynamics:
     """
 
     def __init__(
-        self,
-        signals: Mapping[str, NDArray[np.float32]],
-        labels: NDArray[np.int64],
-        features: Mapping[str, NDArray[np.float32]] | None = None,
-        task: str = "single-label",
+        self, signals: Arrays, labels: NDArray[np.int64], features: Arrays | None = None, task: str = "single-label"
     ) -> None:
         for name in signals:
             one_of("signals", name, SIGNALS)
@@ -315,8 +312,8 @@ class TrainingDynamics:
         return plot_data_map(self.mean("p_true"), self.std("p_true"), self.mean("correct"))
 
     @property
-    def _contents(self) -> storage.Contents:
-        return storage.Contents(self._signals, self.labels, self.features, self.task)
+    def _contents(self) -> Contents:
+        return Contents(self._signals, self.labels, self.features, self.task)
 
     def _lacks(self, signal: str) -> str:
         hint = did_you_mean(signal, self._signals)

@@ -4,6 +4,7 @@ A file of tensors and a table hold the same: the labels, each signal under its n
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,12 +28,15 @@ SINGLE_LABEL = "single-label"
 """The task of a table without a column for it."""
 
 
+Arrays = Mapping[str, NDArray[np.float32]]
+
+
 class Contents(NamedTuple):
     """The arguments of TrainingDynamics, in their order."""
 
-    signals: dict[str, NDArray[np.float32]]
+    signals: Arrays
     labels: NDArray[np.int64]
-    features: dict[str, NDArray[np.float32]]
+    features: Arrays
     task: str
 
 
@@ -68,7 +72,7 @@ def read_file(path: str | os.PathLike[str]) -> Contents:
 
 def to_dataset(run: Contents) -> Dataset:
     """A table with the columns `row`, `label`, `task` (unless it is "single-label"), signals and features, a copy."""
-    columns = {ROW: np.arange(len(run.labels)), LABEL: run.labels.astype(np.int64)}
+    columns: dict[str, Any] = {ROW: np.arange(len(run.labels)), LABEL: run.labels.astype(np.int64)}
     if run.task != SINGLE_LABEL:
         columns[TASK] = pa.array([run.task] * len(run.labels), pa.string())
     for name, values in ({name: values.T for name, values in run.signals.items()} | _prefixed(run.features)).items():
@@ -131,7 +135,7 @@ def read_parquet(path: str | os.PathLike[str]) -> Contents:
     return from_dataset(Dataset(table.replace_schema_metadata(None)), source=shown)
 
 
-def _prefixed(features: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+def _prefixed(features: Arrays) -> dict[str, NDArray[np.float32]]:
     return {FEATURES + moment: array for moment, array in features.items()}
 
 

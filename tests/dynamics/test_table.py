@@ -51,8 +51,8 @@ def test_the_table_is_a_copy(run):
 
 def test_dynamics_from_a_table_can_be_written_to(run):
     dataset = run.to_dataset()
-    found = TrainingDynamics.from_dataset(dataset)
-    found["margin"][:], found.labels[:], found.features["early"][:] = 0, 0, 0
+    restored = TrainingDynamics.from_dataset(dataset)
+    restored["margin"][:], restored.labels[:], restored.features["early"][:] = 0, 0, 0
     assert_same(TrainingDynamics.from_dataset(dataset), run)
 
 
@@ -158,7 +158,7 @@ def test_some_rows_of_a_run(run, select, match):
 
 
 def with_column(dataset, name, array):
-    """As `dataset` with another column in place of the one of that name."""
+    """`dataset` with another column in place of the one of that name."""
     table = dataset.data.table
     return Dataset(table.set_column(table.column_names.index(name), name, array).replace_schema_metadata(None))
 
@@ -337,9 +337,9 @@ def test_other_columns_of_the_file_are_not_read(run, tmp_path, monkeypatch):
     read, columns = pq.ParquetFile.read, []
     monkeypatch.setattr(pq.ParquetFile, "read", lambda file, columns: remember(read(file, columns=columns)))
 
-    def remember(found):
-        columns.extend(found.column_names)
-        return found
+    def remember(part):
+        columns.extend(part.column_names)
+        return part
 
     assert_same(TrainingDynamics.from_parquet(tmp_path / "run"), run)
     assert sorted(columns) == sorted(["row", "label", *SIGNALS, "features.early", "features.last"])
