@@ -179,8 +179,7 @@ class PruningTrainerCallback(TrainerCallback):
             if step := state.global_step:
                 logger.warning("the run goes on in a stream: epochs before step %d are not recorded", step)
             self._recording = Recording(n, epochs=None, every=self.every)
-        label_names = args.label_names or ["labels"]
-        self._tap = self._tap_of(loader, kwargs["model"], label_names[0])
+        self._tap = self._tap_of(loader, kwargs["model"], (args.label_names or ["labels"])[0])
 
     def on_epoch_begin(self, *args: Any, **kwargs: Any) -> None:
         self._recording.begin_epoch()

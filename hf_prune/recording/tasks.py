@@ -32,21 +32,18 @@ def task_of(model: nn.Module, labels: torch.Tensor, logits: torch.Tensor) -> str
     if not whole and labels.numel() == logits.numel() and labels.numel() == len(labels):
         return "regression"
     if whole and labels.ndim == 2 and logits.ndim == 3 and logits.shape[:2] == labels.shape:
-        return _of_tokens(model)
+        # Shapes don't tell whether a token's logits are about itself or about the next one; the model's class does.
+        unwrapped = getattr(model, "get_base_model", None)
+        name = type(unwrapped() if callable(unwrapped) else model).__name__
+        if "CausalLM" in name or "LMHeadModel" in name:
+            return "causal-lm"
+        return "seq2seq" if "ConditionalGeneration" in name else "token-classification"
     raise ArgumentError(
         "PruningTrainerCallback wants whole-number labels of shape (rows,) and logits (rows, classes >= 2), float "
         "labels and logits (rows, labels), float labels (rows,) and one output a row, or whole-number labels (rows, "
         f"tokens) and logits (rows, tokens, classes); got {labels.dtype} labels {tuple(labels.shape)} and logits "
         f"{tuple(logits.shape)}"
     )
-
-
-def _of_tokens(model: nn.Module) -> str:
-    """Shapes don't tell whether a token's logits are about itself or about the next one; the model's class does."""
-    name = type(unwrapped() if callable(unwrapped := getattr(model, "get_base_model", None)) else model).__name__
-    if "CausalLM" in name or "LMHeadModel" in name:
-        return "causal-lm"
-    return "seq2seq" if "ConditionalGeneration" in name else "token-classification"
 
 
 def one_label(logits: torch.Tensor, labels: torch.Tensor) -> OneLabel:
