@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,14 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_prune.arguments import did_you_mean, one_of
 from hf_prune.config import named, registered
-from hf_prune.dynamics import file as dynamics_file
-from hf_prune.dynamics import table as dynamics_table
-from hf_prune.dynamics.contents import Contents
+from hf_prune.dynamics import storage
 from hf_prune.dynamics.formulas import SIGNALS, TASKS
 from hf_prune.dynamics.logits import signals_from_logits
 from hf_prune.dynamics.merge import merged
 from hf_prune.dynamics.rows import check_values
+from hf_prune.dynamics.storage import Arrays, Contents
 from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingSignalError
+from hf_prune.files import whole_file
 from hf_prune.hub.commit import commit
 from hf_prune.hub.repository import Repository, download, folder_of
 
@@ -56,11 +56,7 @@ class TrainingDynamics:
     """
 
     def __init__(
-        self,
-        signals: Mapping[str, NDArray[np.float32]],
-        labels: NDArray[np.int64],
-        features: Mapping[str, NDArray[np.float32]] | None = None,
-        task: str = "single-label",
+        self, signals: Arrays, labels: NDArray[np.int64], features: Arrays | None = None, task: str = "single-label"
     ) -> None:
         for name in signals:
             one_of("signals", name, SIGNALS)
@@ -70,6 +66,9 @@ class TrainingDynamics:
                 "`signals`, `labels`: wanted arrays of one shape (epochs, n) and labels of shape (n,), got "
                 f"{ {name: values.shape for name, values in signals.items()} } and {labels.shape}"
             )
+        for moment, array in (features or {}).items():
+            if array.ndim != 2 or len(array) != len(labels):
+                raise ArgumentError(f"`features`: wanted shape ({len(labels)}, d) of {moment!r}, got {array.shape}")
         self._signals = {name: np.asanyarray(signals[name], np.float32) for name in SIGNALS if name in signals}
         self.labels = labels
         self.features = dict(features or {})
@@ -164,17 +163,13 @@ class TrainingDynamics:
         return type(self)(signals, self.labels[rows], features, self.task)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one safetensors file at `path`, replacing a file there only once the new one is complete."""
-        dynamics_file.write_file(path, self._contents)
+        """Write one safetensors file, replacing one at `path` only once the new one is complete."""
+        storage.write_file(path, self._contents)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote.
-
-        Raises:
-            ArgumentError: no such file, or not one of ours.
-        """
-        return cls(*dynamics_file.read_file(path))
+        """The dynamics that `save` wrote; ArgumentError where there are none, or they are damaged."""
+        return cls(*storage.read_file(path))
 
     def to_dataset(self) -> Dataset:
         """A table with one row for each example, a copy.
@@ -190,7 +185,7 @@ class TrainingDynamics:
         >>> run.to_dataset()[0]["margin"]
         [2.0, -1.0]
         """
-        return dynamics_table.to_dataset(self._contents)
+        return storage.to_dataset(self._contents)
 
     @classmethod
     def from_dataset(cls, dataset: Dataset) -> Self:
@@ -206,16 +201,17 @@ class TrainingDynamics:
         >>> TrainingDynamics.from_dataset(run.to_dataset().shuffle(seed=0))["margin"].tolist()
         [[2.0, -1.0]]
         """
-        return cls(*dynamics_table.from_dataset(dataset))
+        return cls(*storage.from_dataset(dataset))
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
         """Write `to_dataset()` as one Parquet file, replacing a file there only once the new one is complete."""
-        dynamics_table.write_parquet(self.to_dataset(), path)
+        with whole_file(path, suggested=PARQUET) as complete:
+            self.to_dataset().to_parquet(complete)
 
     @classmethod
     def from_parquet(cls, path: str | os.PathLike[str]) -> Self:
-        """The dynamics in a file that `to_parquet` wrote; ArgumentError where it is another or damaged."""
-        return cls(*dynamics_table.read_parquet(path))
+        """The dynamics that `to_parquet` wrote; ArgumentError where there are none, or they are damaged."""
+        return cls(*storage.read_parquet(path))
 
     def push_to_hub(
         self, repo_id: str, *, config: str = "default", split: str = "train", **options: Any
@@ -243,11 +239,7 @@ class TrainingDynamics:
         *,
         token: str | bool | None = None,
     ) -> Self:
-        """The dynamics that `push_to_hub` pushed.
-
-        Raises:
-            ArgumentError: no such repository or dynamics, or they are damaged.
-        """
+        """The dynamics that `push_to_hub` pushed; ArgumentError where there are none, or they are damaged."""
         (file,) = download(repo_id, [f"{folder_of(config, split)}/{PARQUET}"], revision, token)
         return cls.from_parquet(file)
 
@@ -298,16 +290,18 @@ class TrainingDynamics:
         readable = sorted(name for name, cls in scores.items() if cls.reads <= {"dynamics"})
         if isinstance(method, str) and method in registered("method"):
             raise ArgumentError(f"`method`: {method!r} is no score of a training run; wanted one of {readable}")
-        if not isinstance(method, str) or method not in scores:
-            one_of("method", method, readable)
-        if method not in readable:
+        if isinstance(method, str) and method in scores.keys() - readable:
             needs = ", ".join(sorted(scores[method].reads - {"dynamics"}))
             raise MissingSignalError(
                 f"`method`: {method!r} needs {needs}, which a training run doesn't hold; use ds.prune, or one of "
                 f"{readable}"
             )
-        if "epochs" in options:
-            options["epochs"] = _range_of(options["epochs"], self.epochs)
+        one_of("method", method, readable)
+        if isinstance(epochs := options.get("epochs"), slice):
+            if epochs.step is not None:
+                raise ArgumentError(f"`epochs`: wanted a slice without a step, as in slice(0, 5), got {epochs}")
+            stop = self.epochs if epochs.stop is None else epochs.stop
+            options["epochs"] = (0 if epochs.start is None else epochs.start, stop)
         of_run: NDArray[np.float64] = named("score", method, options).of_run(self)
         return of_run
 
@@ -337,17 +331,6 @@ def checked_dynamics(value: Any) -> TrainingDynamics:
             f"saved file; got {type(value).__name__}"
         )
     return dynamics
-
-
-def _range_of(epochs: Any, recorded: int) -> Any:
-    """What scores take as `epochs=` for a slice; anything else is left to them."""
-    if not isinstance(epochs, slice):
-        return epochs
-    if epochs.step is not None:
-        raise ArgumentError(f"`epochs`: wanted a slice without a step, as in slice(0, 5), got {epochs}")
-    if epochs.start is None and epochs.stop is None:
-        return None
-    return (0 if epochs.start is None else epochs.start, recorded if epochs.stop is None else epochs.stop)
 
 
 def _mean(epochs: Iterable[NDArray[Any]], n: int) -> NDArray[np.float64]:

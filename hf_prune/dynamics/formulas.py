@@ -1,6 +1,6 @@
 """Every quantity that is recorded of an example in an epoch, with its formulas, said once for numpy and for torch.
 
-A further quantity is a further entry of QUANTITIES, and nothing else: the recorder and `from_logits` compute it, files
+A further quantity is a further entry of FORMULAS, and nothing else: the recorder and `from_logits` compute it, files
 and tables hold it under its name, and runs that were saved before it was there stay readable.
 
 Meanings are given for one label a row. Where rows have several, loss is the mean over them of the binary
@@ -10,8 +10,7 @@ quantity is the mean over the tokens that have a label, each as one label of a r
 For regression loss is the squared error and el2n its size; it has no other, and methods that need one refuse.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
@@ -29,9 +28,8 @@ class OneLabel(NamedTuple):
 class SeveralLabels(NamedTuple):
     """What the formulas read of n rows with several labels, each in [0, 1]."""
 
-    logits: Any  # (n, labels)
-    labels: Any  # (n, labels)
     loss: Any  # (n,) mean over the labels of the binary cross-entropy, in nats
+    margin: Any  # (n,) smallest over the labels of the logit, turned so that right is positive
     error: Any  # (n, labels) probabilities less the labels
 
 
@@ -41,77 +39,35 @@ class Number(NamedTuple):
     error: Any  # (n,) prediction less the label
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """One recorded quantity.
+FORMULAS: dict[str, dict[type, Callable[[Any, Any], Any]]] = {
+    "loss": {  # in nats, cross-entropy of the true class, without label smoothing
+        OneLabel: lambda of, xp: -of.log_p_true,
+        SeveralLabels: lambda of, xp: of.loss,
+        Number: lambda of, xp: of.error**2,
+    },
+    "p_true": {  # softmax probability of the true class
+        OneLabel: lambda of, xp: xp.exp(of.log_p_true),
+        SeveralLabels: lambda of, xp: xp.exp(-of.loss),
+    },
+    "margin": {  # in logits, the true one minus the largest other
+        OneLabel: lambda of, xp: of.true - of.largest_other,
+        SeveralLabels: lambda of, xp: of.margin,
+    },
+    "correct": {  # 1 where the true class has the largest logit, else 0
+        # Where a logit is NaN, argmax would call the first of them the largest.
+        OneLabel: lambda of, xp: xp.where(xp.isnan(of.log_p_true), xp.inf, of.right),
+        SeveralLabels: lambda of, xp: xp.where(xp.isnan(of.loss), xp.inf, of.margin > 0),
+    },
+    "el2n": {  # Euclidean norm of (probabilities - one-hot label)
+        OneLabel: lambda of, xp: xp.linalg.norm(of.error, None, 1),
+        SeveralLabels: lambda of, xp: xp.linalg.norm(of.error, None, 1),
+        Number: lambda of, xp: abs(of.error),
+    },
+}
+"""The formulas of each quantity by the kind of labels: from what is read of n rows, and the library of its arrays, to
+(n,) values. Runs with a kind of labels that a quantity has no formula for don't have it."""
 
-    Attributes:
-        unit: empty where it has none.
-        meaning: for one label a row.
-        formulas: by the kind of labels, from what is read of n rows and the library of its arrays to (n,) values. Runs
-            with another kind of labels don't have this quantity.
-    """
-
-    name: str
-    unit: str
-    meaning: str
-    formulas: Mapping[type, Callable[[Any, Any], Any]]
-
-
-QUANTITIES = (
-    Quantity(
-        "loss",
-        "nats",
-        "cross-entropy of the true class, without label smoothing",
-        {
-            OneLabel: lambda of, xp: -of.log_p_true,
-            SeveralLabels: lambda of, xp: of.loss,
-            Number: lambda of, xp: of.error**2,
-        },
-    ),
-    Quantity(
-        "p_true",
-        "",
-        "softmax probability of the true class",
-        {
-            OneLabel: lambda of, xp: xp.exp(of.log_p_true),
-            SeveralLabels: lambda of, xp: xp.exp(-of.loss),
-        },
-    ),
-    Quantity(
-        "margin",
-        "logits",
-        "true logit minus the largest other logit",
-        {
-            OneLabel: lambda of, xp: of.true - of.largest_other,
-            SeveralLabels: lambda of, xp: xp.amin((2 * of.labels - 1) * of.logits, 1),
-        },
-    ),
-    Quantity(
-        "correct",
-        "",
-        "1 where the true class has the largest logit, else 0",
-        {
-            # Where a logit is NaN, argmax would call the first of them the largest.
-            OneLabel: lambda of, xp: xp.where(xp.isnan(of.log_p_true), xp.inf, of.right),
-            SeveralLabels: lambda of, xp: xp.where(
-                xp.isnan(of.loss), xp.inf, xp.amin((2 * of.labels - 1) * of.logits, 1) > 0
-            ),
-        },
-    ),
-    Quantity(
-        "el2n",
-        "",
-        "Euclidean norm of (probabilities - one-hot label)",
-        {
-            OneLabel: lambda of, xp: xp.linalg.norm(of.error, None, 1),
-            SeveralLabels: lambda of, xp: xp.linalg.norm(of.error, None, 1),
-            Number: lambda of, xp: abs(of.error),
-        },
-    ),
-)
-
-SIGNALS = tuple(quantity.name for quantity in QUANTITIES)
+SIGNALS = tuple(FORMULAS)
 
 TASKS = {
     "single-label": OneLabel,
@@ -126,7 +82,7 @@ TASKS = {
 
 def signals_of(task: str) -> tuple[str, ...]:
     """The names of the quantities that a task has, in the order of `values_of`."""
-    return tuple(quantity.name for quantity in QUANTITIES if TASKS[task] in quantity.formulas)
+    return tuple(name for name, formulas in FORMULAS.items() if TASKS[task] in formulas)
 
 
 def values_of(rows: OneLabel | SeveralLabels | Number, xp: Any) -> Any:
@@ -135,6 +91,6 @@ def values_of(rows: OneLabel | SeveralLabels | Number, xp: Any) -> Any:
     Args:
         xp: the library of the arrays, numpy or torch.
     """
-    formulas = [quantity.formulas.get(type(rows)) for quantity in QUANTITIES]
-    values = xp.stack([formula(rows, xp) for formula in formulas if formula is not None], 1)
+    kind = type(rows)
+    values = xp.stack([formulas[kind](rows, xp) for formulas in FORMULAS.values() if kind in formulas], 1)
     return xp.nan_to_num(values, nan=xp.inf, posinf=xp.inf, neginf=-xp.inf)

@@ -15,7 +15,7 @@ WANTED = (
 
 
 def signals_from_logits(logits: ArrayLike, labels: ArrayLike) -> tuple[dict[str, NDArray[np.float32]], NDArray[Any]]:
-    """Signals by name, each (epochs, n), and (n,) labels, for the arguments of TrainingDynamics.from_logits."""
+    """Signals by name, each (epochs, n), and the (n,) labels, of what TrainingDynamics.from_logits takes."""
     try:
         logits, labels = np.asarray(logits), np.asarray(labels)
     except ValueError as error:

@@ -5,16 +5,13 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.dynamics.contents import UNSEEN, Contents
+from hf_prune.dynamics.rows import UNSEEN
+from hf_prune.dynamics.storage import Contents
 from hf_prune.errors import AlignmentError, ArgumentError
 
 
 def merged(runs: Iterable[Contents]) -> Contents:
-    """Mean of each signal that all runs hold, in each epoch over the runs that saw the row in it; without features.
-
-    Raises:
-        AlignmentError: other rows or labels. ArgumentError: other tasks or numbers of epochs, or no run.
-    """
+    """The mean that TrainingDynamics.merge describes, without features."""
     labels: NDArray[np.int64] | None = None
     for number, run in enumerate(runs):
         shape = next(iter(run.signals.values())).shape
@@ -24,7 +21,17 @@ def merged(runs: Iterable[Contents]) -> Contents:
             seen = {name: np.zeros(shape, dtype=np.uint32) for name in run.signals}
         if run.task != task:
             raise ArgumentError(f"`runs`: run 0 is of the task {task!r}, run {number} of {run.task!r}")
-        _check_shape(shape, number, wanted)
+        if shape[1] != wanted[1]:
+            raise AlignmentError(
+                f"`runs`: run 0 has {wanted[1]} rows, run {number} has {shape[1]}; merge runs that were trained on "
+                "the same rows"
+            )
+        if shape != wanted:
+            raise ArgumentError(
+                f"`runs`: run 0 has {wanted[0]} epochs, run {number} has {shape[0]}; merge runs of one length, or "
+                "average the scores of their first epochs: "
+                f"np.mean([run.scores('el2n', epochs={min(shape[0], wanted[0])}) for run in runs], axis=0)"
+            )
         _add_labels(run.labels, number, labels)
         totals = {name: total for name, total in totals.items() if name in run.signals}
         for name, total in totals.items():
@@ -40,21 +47,6 @@ def merged(runs: Iterable[Contents]) -> Contents:
         means[name] = np.full(wanted, np.nan, dtype=np.float32)
         np.divide(total, seen[name], out=means[name], where=seen[name] > 0, casting="same_kind")
     return Contents(means, labels, {}, task)
-
-
-def _check_shape(shape: tuple[int, ...], number: int, wanted: tuple[int, ...]) -> None:
-    (epochs, n), (wanted_epochs, wanted_n) = shape, wanted
-    if n != wanted_n:
-        raise AlignmentError(
-            f"`runs`: run 0 has {wanted_n} rows, run {number} has {n}; merge runs that were trained on the same rows"
-        )
-    if epochs != wanted_epochs:
-        common = min(epochs, wanted_epochs)
-        raise ArgumentError(
-            f"`runs`: run 0 has {wanted_epochs} epochs, run {number} has {epochs}; merge runs of one length, or "
-            f"average the scores of their first epochs: "
-            f"np.mean([run.scores('el2n', epochs={common}) for run in runs], axis=0)"
-        )
 
 
 def _add_labels(recorded: NDArray[np.int64], number: int, labels: NDArray[np.int64]) -> None:

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.dynamics.contents import UNSEEN
 from hf_prune.errors import AlignmentError, ArgumentError
+
+UNSEEN = -1
+"""The label of rows that were never seen."""
 
 
 def check_count(recorded: int, n: int) -> None:
@@ -85,12 +87,9 @@ def check_finite(
 
 def _one_to_one(recorded: NDArray[np.int64], given: NDArray[Any]) -> NDArray[np.bool_]:
     """(n,) where the pair (recorded, given) belongs to one matching of the two sets of labels."""
-    _, given_codes = np.unique(given, return_inverse=True)
-    partner_of_given = np.full(given_codes.max(initial=-1) + 1, UNSEEN)
-    partner_of_recorded = np.full(recorded.max(initial=-1) + 1, UNSEEN)
-    # Written backwards, so that the first row of each label decides.
-    partner_of_given[given_codes[::-1]] = recorded[::-1]
-    partner_of_recorded[recorded[::-1]] = given_codes[::-1]
-    matched: NDArray[np.bool_] = partner_of_given[given_codes] == recorded
-    matched &= partner_of_recorded[recorded] == given_codes
+    _, first_given, given_codes = np.unique(given, return_index=True, return_inverse=True)
+    _, first_recorded, recorded_codes = np.unique(recorded, return_index=True, return_inverse=True)
+    # The first row of each label decides which other one it belongs to.
+    matched: NDArray[np.bool_] = recorded[first_given][given_codes] == recorded
+    matched &= given_codes[first_recorded][recorded_codes] == given_codes
     return matched

@@ -1,9 +1,8 @@
 """The arrays of one training run: filled batch by batch, gathered from all processes, kept with its checkpoints."""
 
-import logging
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,14 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import distributed
 
-from hf_prune.dynamics.contents import UNSEEN
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.dynamics.formulas import SIGNALS, signals_of
+from hf_prune.dynamics.rows import UNSEEN
 from hf_prune.errors import AlignmentError, ArgumentError
 from hf_prune.models import processes
 from hf_prune.recording.tap import BatchSignals
-
-logger = logging.getLogger(__name__)
 
 STATE = "hf_prune_dynamics.safetensors"
 """What a checkpoint's folder gets: the dynamics so far, as TrainingDynamics.save writes them."""
@@ -42,12 +39,12 @@ MAPPED_BYTES = 2**30
 
 
 class Rows(NamedTuple):
-    """What was seen of some rows, in the order in which they were shown."""
+    """What was seen of some rows, in the order in which they were shown: arrays, or tensors on the model's device."""
 
-    ids: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    signals: NDArray[np.float32]
-    features: NDArray[np.float32] | None
+    ids: Any  # (rows,) int64
+    labels: Any  # (rows,) int64
+    signals: Any  # (rows, quantities) float32
+    features: Any  # (rows, d) float32, where d is 0 if none are wanted
 
 
 class Recording:
@@ -60,13 +57,14 @@ class Recording:
         every: 1 keeps each epoch, 2 the first, third, fifth and so on.
 
     Attributes:
+        n: rows in the train dataset.
         finished: epochs that are over.
         saw_any: whether any row has arrived since the epoch began.
         whole: whether this process is the first, which holds what all have seen.
     """
 
     def __init__(self, n: int, epochs: int | None, first: int = 0, every: int = 1) -> None:
-        self.finished, self._every = first, every
+        self.n, self.finished, self._every = n, first, every
         self.whole = processes() == 1 or distributed.get_rank() == 0
         self._slots = UNPLANNED if epochs is None else self._kept_of(epochs)
         self._signals = _arrays_by_name(SIGNALS, self._slots, n)
@@ -76,11 +74,11 @@ class Recording:
         self._features: dict[str, NDArray[np.float32]] = {}
         self._early = (EARLIEST if epochs is None else min(epochs, max(EARLIEST, round(EARLY * epochs)))) - 1
         self._task = "single-label"
-        self._restored: Path | None = None
-        self._waiting: list[BatchSignals] = []
+        self._restored = ""  # the checkpoint's file, for messages
+        self._waiting: list[Rows] = []
         self._waiting_values = 0
         self._moved: list[Rows] = []
-        self._begun = -1
+        self._begun = first
         self.saw_any = False
 
     def restore(self, file: Path) -> None:
@@ -90,9 +88,10 @@ class Recording:
             ArgumentError: the file is damaged or another program's. AlignmentError: it is of another dataset.
         """
         before = TrainingDynamics.load(file)
-        if len(before) != len(self._labels):
+        self._restored = repr(os.fspath(file))
+        if len(before) != self.n:
             raise AlignmentError(
-                f"{os.fspath(file)!r} has dynamics of {len(before)} rows, this train_dataset has {len(self._labels)}; "
+                f"{self._restored} has dynamics of {len(before)} rows, this train_dataset has {self.n}; "
                 "resume with the dataset that the checkpoint was made with, or delete the file to record anew"
             )
         wanted = self._kept_of(self.finished + 1)
@@ -103,37 +102,33 @@ class Recording:
         self._labels[:], self._task = before.labels, before.task
         for moment, array in before.features.items():
             self._array_of(moment, array.shape[1])[:] = array
-        self._restored = file
-        self._begun = self.finished if known == wanted else self.finished - 1
-
-    @property
-    def n(self) -> int:
-        """Rows in the train dataset."""
-        return len(self._labels)
+        self._begun = self.finished + (known == wanted)
 
     def begin_epoch(self) -> None:
-        self.saw_any = False
+        """Begin the epoch after those that are over; what was seen of it before an error ended it is dropped."""
+        self.saw_any, self._waiting, self._waiting_values, self._moved = False, [], 0, []
         slot = self.finished // self._every
         if slot == self._slots:
             before, self._slots = self._signals, 2 * slot
             self._signals = _arrays_by_name(before, self._slots, self.n)
             for name, values in before.items():
                 self._signals[name][:slot] = values
-        if self._begun < self.finished:  # else a checkpoint has the beginning of it
-            self._begun = self.finished
-            if self._is_kept:
-                for values in self._signals.values():
-                    values[slot] = np.nan
+        has_beginning = self._restored and self._begun > self.finished
+        if self._is_kept and not has_beginning:
+            for values in self._signals.values():
+                values[slot] = np.nan
+        self._begun = self.finished + 1
 
     def add(self, seen: BatchSignals) -> None:
-        if self._restored is not None and seen.task != self._task:
+        if self._restored and seen.task != self._task:
             raise AlignmentError(
-                f"{os.fspath(self._restored)!r} has dynamics of the task {self._task!r}, this run is of "
+                f"{self._restored} has dynamics of the task {self._task!r}, this run is of "
                 f"{seen.task!r}; resume the run that the checkpoint is of, or delete the file to record anew"
             )
         self._task, self.saw_any = seen.task, True
-        self._waiting.append(seen)
-        self._waiting_values += seen.signals.numel() + (0 if seen.features is None else seen.features.numel())
+        features = seen.signals[:, :0] if seen.features is None else seen.features
+        self._waiting.append(Rows(seen.ids, seen.labels, seen.signals, features))
+        self._waiting_values += seen.signals.numel() + features.numel()
         if self._waiting_values > BUFFERED_VALUES:
             self._move()
 
@@ -146,7 +141,7 @@ class Recording:
         """Write the state of the run, the epoch that is not over included; every process has to call it."""
         self._collect()
         if self.whole:
-            self._dynamics(self._kept_of(self._begun + 1)).save(folder / STATE)
+            self._dynamics(self._kept_of(self._begun)).save(folder / STATE)
 
     def dynamics(self) -> TrainingDynamics:
         """The dynamics of the epochs that are over."""
@@ -174,26 +169,26 @@ class Recording:
         """Move what waits from the model's device to this process."""
         if not self._waiting:
             return
-        ids, labels, signals = (torch.cat(parts).cpu().numpy() for parts in list(zip(*self._waiting, strict=True))[:3])
-        features = None
-        if self._waiting[0].features is not None:
-            whole = torch.cat([seen.features for seen in self._waiting if seen.features is not None])
-            # NaN is kept for rows that were not seen.
-            features = whole.nan_to_num_(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf).cpu().numpy()
+        rows = Rows(*(torch.cat(parts).cpu().numpy() for parts in zip(*self._waiting, strict=True)))
         self._waiting, self._waiting_values = [], 0
         if processes() > 1:
-            self._moved.append(Rows(ids, labels, signals, features))
+            self._moved.append(rows)
         else:
-            self._write(Rows(ids, labels, signals, features))
+            self._write(rows)
 
     def _collect(self) -> None:
         """Bring what all processes have seen to the first."""
         self._move()
-        if processes() > 1:
-            parts, self._moved = self._moved, []
-            rows = _gathered(parts, self.whole)
-            if rows is not None:
-                self._write(rows)
+        if processes() == 1:
+            return
+        of_processes: list[Any] | None = [None] * processes() if self.whole else None
+        distributed.gather_object(self._moved, of_processes)
+        self._moved = []
+        joined = [_joined(parts) for parts in of_processes or [] if parts]
+        if joined:
+            place = np.concatenate([np.arange(len(rows.ids)) for rows in joined])
+            order = np.argsort(place, kind="stable")  # at the same place the lower process first
+            self._write(Rows(*(part[order] for part in _joined(joined))))
 
     def _write(self, rows: Rows) -> None:
         """Write rows into the arrays; of a row that an epoch shows more than once, the first time counts.
@@ -211,7 +206,7 @@ class Recording:
             raise ArgumentError(
                 f"PruningTrainerCallback: row {ids[first]} of the train dataset has the label {rows.labels[first]}"
             )
-        if self._restored is not None:
+        if self._restored:
             self._check_labels(ids, rows.labels)
         new, slot = np.arange(len(ids))[::-1], self.finished // self._every  # the first is written last
         if self._is_kept:
@@ -221,9 +216,11 @@ class Recording:
                 values[slot, ids[new]] = rows.signals[new, columns.index(name)]
         ids = ids[new]
         self._labels[ids] = rows.labels[new]
-        if rows.features is not None:
+        if rows.features.shape[1]:
+            # NaN is kept for rows that were not seen.
+            features = np.nan_to_num(rows.features[new], copy=False, nan=np.inf, posinf=np.inf, neginf=-np.inf)
             for moment in ("early", "last") if self.finished <= self._early else ("last",):
-                self._array_of(moment, rows.features.shape[1])[ids] = rows.features[new]
+                self._array_of(moment, features.shape[1])[ids] = features
 
     def _check_labels(self, ids: NDArray[np.int64], labels: NDArray[np.int64]) -> None:
         known = self._labels[ids]
@@ -231,40 +228,23 @@ class Recording:
         if len(differ):
             at = differ[0]
             raise AlignmentError(
-                f"{os.fspath(self._restored or '')!r} has dynamics of other rows: the label of row {ids[at]} is "
+                f"{self._restored} has dynamics of other rows: the label of row {ids[at]} is "
                 f"{known[at]} there and {labels[at]} here; resume with the dataset that the checkpoint was made with"
             )
 
     def _array_of(self, moment: str, d: int) -> NDArray[np.float32]:
         if moment not in self._features:
-            self._features[moment] = _array((len(self._labels), d))
+            self._features[moment] = _array((self.n, d))
             self._features[moment][:] = np.nan
         return self._features[moment]
 
 
-def _gathered(parts: list[Rows], first_process: bool) -> Rows | None:
-    """The rows of all processes in the order in which they were seen, in the first process; None in the others."""
-    of_all: list[Any] | None = [None] * processes() if first_process else None
-    distributed.gather_object(_joined(parts) if parts else None, of_all)
-    seen = [rows for rows in of_all or [] if rows is not None]
-    if not seen:
-        return None
-    place = np.concatenate([np.arange(len(rows.ids)) for rows in seen])
-    order = np.argsort(place, kind="stable")  # at the same place the lower process first
-    joined = _joined(seen)
-    features = None if joined.features is None else joined.features[order]
-    return Rows(joined.ids[order], joined.labels[order], joined.signals[order], features)
-
-
 def _joined(parts: list[Rows]) -> Rows:
-    ids, labels, signals = (np.concatenate([rows[field] for rows in parts]) for field in range(3))
-    features = [rows.features for rows in parts if rows.features is not None]
-    return Rows(ids, labels, signals, np.concatenate(features) if features else None)
+    return Rows(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def _arrays_by_name(names: Iterable[str], slots: int, n: int) -> dict[str, NDArray[np.float32]]:
+def _arrays_by_name(names: Collection[str], slots: int, n: int) -> dict[str, NDArray[np.float32]]:
     """Make an array (slots, n) for each name; untouched pages, those of epochs that never come, cost nothing."""
-    names = tuple(names)
     return dict(zip(names, _array((len(names), slots, n)), strict=True))
 
 

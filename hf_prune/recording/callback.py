@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import extract_model_from_parallel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hf_prune.arguments import one_of, true_or_false, whole_number
@@ -18,7 +19,6 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.models import head_of
 from hf_prune.recording.arrays import STATE, Recording
 from hf_prune.recording.clean_pass import clean_pass
-from hf_prune.recording.loops import loop_recording, recorded_epoch
 from hf_prune.recording.tap import Tap, bare_loader, check_countable
 
 logger = logging.getLogger(__name__)
@@ -91,25 +91,23 @@ class PruningTrainerCallback(TrainerCallback):
             raise ArgumentError("`clean_eval`: a streaming dataset is read once an epoch; leave it out")
         self.id_column = id_column
         self.num_examples = None if num_examples is None else whole_number("num_examples", num_examples, at_least=1)
-        if task is not None:
-            one_of("task", task, TASKS)
         self.features = features
         self.clean_eval = true_or_false("clean_eval", clean_eval)
         self.every = whole_number("every", every, at_least=1)
-        self.task = task
+        self.task = None if task is None else one_of("task", task, TASKS)
         self.resume_from = resume_from
         self._tap: Tap | None = None
-        self._recording: Recording | None = None
+        self._recording = Recording(0, epochs=0)
         self._looping = False
 
     @property
     def dynamics(self) -> TrainingDynamics:
         """What was recorded of the last run, up to its last finished epoch."""
-        if self._recording is not None and not self._recording.whole:
+        if not self._recording.whole:
             raise ArgumentError(
                 "`dynamics`: the first process has them; read them there, as in `if trainer.is_world_process_zero():`"
             )
-        if self._recording is None or not self._recording.finished:
+        if not self._recording.finished:
             raise ArgumentError(
                 "`dynamics`: nothing is recorded yet: pass this callback to a Trainer, callbacks=[recorder], and "
                 "train it for at least one epoch"
@@ -129,8 +127,7 @@ class PruningTrainerCallback(TrainerCallback):
 
         Args:
             model: called as model(**batch), in training mode.
-            dataloader: of a dataset with rows that can be counted, whose batches are mappings; its workers may not
-                outlive an epoch.
+            dataloader: its batches are mappings, and its workers may not outlive an epoch.
             label_name: the batch's key for labels.
 
         Raises:
@@ -138,13 +135,28 @@ class PruningTrainerCallback(TrainerCallback):
         """
         if self.clean_eval:
             raise ArgumentError("`clean_eval`: a loop without a Trainer has no such pass; leave it out")
-        recording = self._recording if self._looping else None
-        self._recording = loop_recording(dataloader, recording, self.every)
-        self._looping = True
-        with recorded_epoch(
-            self._recording, model, dataloader, label_name=label_name, features=self.features, task=self.task
-        ):
+        loader = bare_loader(dataloader)
+        n = self._rows_of(loader)
+        if not self._looping:
+            self._recording, self._looping = Recording(n, epochs=None, every=self.every), True
+        recording = self._recording
+        if recording.n != n:
+            raise ArgumentError(
+                f"`dataloader`: the epochs before are of {recording.n} rows, this dataset has {n}; "
+                "take a new PruningTrainerCallback for another dataset"
+            )
+        recording.begin_epoch()
+        tap = self._tap_of(loader, extract_model_from_parallel(model), label_name)
+        try:
             yield
+        finally:
+            tap.close()
+        if not recording.saw_any:
+            raise ArgumentError(
+                "`model`: no pass in training mode took a batch of `dataloader`; call it with the whole batch, as in "
+                "model(**batch), after model.train(), and use no persistent_workers"
+            )
+        recording.end_epoch()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -152,63 +164,57 @@ class PruningTrainerCallback(TrainerCallback):
         self._detach()  # a run that crashed, or is tried again with another batch size, never said that it ended
         loader = bare_loader(kwargs["train_dataloader"])
         self._looping = False
-        if self.num_examples is None:
-            check_countable(loader.dataset)
-            _check_arguments(args, len(loader.dataset))
+        n = self._rows_of(loader)
+        if self.id_column is None:
+            _check_arguments(args, n)
             epochs = math.ceil(state.num_train_epochs)
             # The Trainer counts so where it resumes; state.epoch is that of the batch size before.
             steps_an_epoch = max(1, math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps))
             first = state.global_step // steps_an_epoch
-            self._recording = Recording(len(loader.dataset), epochs, first, self.every)
+            self._recording = Recording(n, epochs, first, self.every)
             if state.global_step and self._recording.whole:
-                self._restore(args, state, self._recording)
+                self._restore(args, state)
         else:
             _check_arguments(args, rows=0)
-            if state.global_step:
-                logger.warning(
-                    "the run goes on in a stream: epochs before step %d are not recorded", state.global_step
-                )
-            self._recording = Recording(self.num_examples, epochs=None, every=self.every)
-        head = head_of(kwargs["model"], self.features) if self.features else None
-        label_names = args.label_names or ["labels"]
-        self._tap = Tap(
-            loader,
-            kwargs["model"],
-            label_names[0],
-            head,
-            self._recording.add,
-            self.task,
-            id_column=self.id_column,
-            in_training=not self.clean_eval,
-        )
+            if step := state.global_step:
+                logger.warning("the run goes on in a stream: epochs before step %d are not recorded", step)
+            self._recording = Recording(n, epochs=None, every=self.every)
+        self._tap = self._tap_of(loader, kwargs["model"], (args.label_names or ["labels"])[0])
 
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self._running().begin_epoch()
+    def on_epoch_begin(self, *args: Any, **kwargs: Any) -> None:
+        self._recording.begin_epoch()
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if self.clean_eval:
             clean_pass(kwargs["model"], bare_loader(kwargs["train_dataloader"]), args.per_device_eval_batch_size)
-        self._running().end_epoch()
+        self._recording.end_epoch()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._running().save(_checkpoint(args, state))
+        self._recording.save(_checkpoint(args, state))
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
         self._detach()
 
-    def _restore(self, args: TrainingArguments, state: TrainerState, recording: Recording) -> None:
+    def _rows_of(self, loader: Any) -> int:
+        if self.num_examples is not None:
+            return self.num_examples
+        check_countable(loader.dataset)
+        return len(loader.dataset)
+
+    def _tap_of(self, loader: Any, model: torch.nn.Module, label_name: str) -> Tap:
+        head = head_of(model, self.features) if self.features else None
+        receive, ids, in_training = self._recording.add, self.id_column, not self.clean_eval
+        return Tap(loader, model, label_name, head, receive, self.task, id_column=ids, in_training=in_training)
+
+    def _restore(self, args: TrainingArguments, state: TrainerState) -> None:
         """Restore from the checkpoint that the run goes on from, which the Trainer doesn't name to callbacks."""
         told = [self.resume_from, args.resume_from_checkpoint]
         folders = [Path(folder) for folder in told if isinstance(folder, str | os.PathLike)]
         for folder in [*folders, _checkpoint(args, state)]:
             if (folder / STATE).is_file():
-                recording.restore(folder / STATE)
+                self._recording.restore(folder / STATE)
                 return
         logger.warning(
             "the run goes on from step %d and no checkpoint with %s is found: what came before is NaN in the "
@@ -216,10 +222,6 @@ class PruningTrainerCallback(TrainerCallback):
             state.global_step,
             STATE,
         )
-
-    def _running(self) -> "Recording":
-        assert self._recording is not None, "the Trainer says when training begins before it says that an epoch does"
-        return self._recording
 
     def _detach(self) -> None:
         if self._tap is not None:

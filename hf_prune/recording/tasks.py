@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 from torch import nn
 
-from hf_prune.dynamics.contents import UNSEEN
 from hf_prune.dynamics.formulas import TASKS, Number, OneLabel, SeveralLabels, signals_of, values_of
+from hf_prune.dynamics.rows import UNSEEN
 from hf_prune.errors import ArgumentError
 
 IGNORED = -100
@@ -31,21 +32,18 @@ def task_of(model: nn.Module, labels: torch.Tensor, logits: torch.Tensor) -> str
     if not whole and labels.numel() == logits.numel() and labels.numel() == len(labels):
         return "regression"
     if whole and labels.ndim == 2 and logits.ndim == 3 and logits.shape[:2] == labels.shape:
-        return _of_tokens(model)
+        # Shapes don't tell whether a token's logits are about itself or about the next one; the model's class does.
+        unwrapped = getattr(model, "get_base_model", None)
+        name = type(unwrapped() if callable(unwrapped) else model).__name__
+        if "CausalLM" in name or "LMHeadModel" in name:
+            return "causal-lm"
+        return "seq2seq" if "ConditionalGeneration" in name else "token-classification"
     raise ArgumentError(
         "PruningTrainerCallback wants whole-number labels of shape (rows,) and logits (rows, classes >= 2), float "
         "labels and logits (rows, labels), float labels (rows,) and one output a row, or whole-number labels (rows, "
         f"tokens) and logits (rows, tokens, classes); got {labels.dtype} labels {tuple(labels.shape)} and logits "
         f"{tuple(logits.shape)}"
     )
-
-
-def _of_tokens(model: nn.Module) -> str:
-    """Shapes don't tell whether a token's logits are about itself or about the next one; the model's class does."""
-    name = type(unwrapped() if callable(unwrapped := getattr(model, "get_base_model", None)) else model).__name__
-    if "CausalLM" in name or "LMHeadModel" in name:
-        return "causal-lm"
-    return "seq2seq" if "ConditionalGeneration" in name else "token-classification"
 
 
 def one_label(logits: torch.Tensor, labels: torch.Tensor) -> OneLabel:
@@ -66,7 +64,8 @@ def several_labels(logits: torch.Tensor, labels: torch.Tensor) -> SeveralLabels:
     """Make what the formulas read from (n, labels) logits and labels in [0, 1]."""
     logits, labels = logits.float(), labels.float()
     loss = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)
-    return SeveralLabels(logits, labels, loss, error=logits.sigmoid() - labels)
+    margin = ((2 * labels - 1) * logits).amin(dim=1)
+    return SeveralLabels(loss, margin, error=logits.sigmoid() - labels)
 
 
 def number(predictions: torch.Tensor, labels: torch.Tensor) -> Number:
@@ -98,6 +97,8 @@ def example_signals(task: str, logits: torch.Tensor, labels: torch.Tensor) -> to
             return _means_over_tokens(logits[:, : logits.shape[1] - ahead].detach(), labels[:, ahead:])
         values: torch.Tensor = values_of(READERS[TASKS[task]](logits.detach(), labels), torch)
     except (RuntimeError, IndexError, ValueError) as error:
+        if should_reduce_batch_size(error):  # memory ran out, after which a run may try smaller batches
+            raise
         raise ArgumentError(
             f"`task`: the logits {tuple(logits.shape)} and {labels.dtype} labels {tuple(labels.shape)} are none of "
             f"{task!r} ({error})"

@@ -151,6 +151,14 @@ def test_a_signal_that_a_file_lacks_is_an_error_once_it_is_asked_for(run, tmp_pa
     assert_same(TrainingDynamics.load(path), older)
 
 
+@pytest.mark.parametrize("features", [np.zeros((5, 4)), np.zeros(6), np.zeros((6, 4, 1))])
+def test_load_of_features_of_other_rows(run, features, tmp_path):
+    run.features["last"] = features.astype(np.float32)
+    run.save(tmp_path / "run")
+    with pytest.raises(ArgumentError, match=r"`features`: wanted shape \(6, d\) of 'last', got \("):
+        TrainingDynamics.load(tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     "write",
     [

@@ -65,3 +65,7 @@ def test_bool_labels():
     check_rows(np.array([0, 1, 1, 0]), np.array([True, False, False, True]), "spam")  # numbered the other way round
     with pytest.raises(AlignmentError, match=r"1 of 4 labels differ from column 'spam', first at row 3 \(recorded 0"):
         check_rows(np.array([0, 1, 1, 0]), np.array([False, True, True, True]), "spam")
+
+
+def test_classes_may_have_huge_numbers():
+    check_rows(np.array([0, 2**62, 0]), np.array(["cat", "dog", "cat"]), "label")

@@ -51,8 +51,8 @@ def test_the_table_is_a_copy(run):
 
 def test_dynamics_from_a_table_can_be_written_to(run):
     dataset = run.to_dataset()
-    copy = TrainingDynamics.from_dataset(dataset)
-    copy["margin"][:], copy.labels[:], copy.features["early"][:] = 0, 0, 0
+    restored = TrainingDynamics.from_dataset(dataset)
+    restored["margin"][:], restored.labels[:], restored.features["early"][:] = 0, 0, 0
     assert_same(TrainingDynamics.from_dataset(dataset), run)
 
 
@@ -158,7 +158,7 @@ def test_some_rows_of_a_run(run, select, match):
 
 
 def with_column(dataset, name, array):
-    """As `dataset` with another column in place of the one of that name."""
+    """`dataset` with another column in place of the one of that name."""
     table = dataset.data.table
     return Dataset(table.set_column(table.column_names.index(name), name, array).replace_schema_metadata(None))
 

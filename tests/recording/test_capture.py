@@ -77,36 +77,36 @@ def signals_of(logits, labels):
 
 def test_signals_by_hand():
     # e^ln2 = 2, so the probabilities are 2/4, 1/4, 1/4.
-    values = signals_of([[math.log(2), 0.0, 0.0]] * 2, [0, 1])
-    assert values["loss"] == pytest.approx([math.log(2), math.log(4)])
-    assert values["p_true"] == pytest.approx([1 / 2, 1 / 4])
-    assert values["margin"] == pytest.approx([math.log(2), -math.log(2)])
-    assert values["correct"] == [1, 0]
+    signals = signals_of([[math.log(2), 0.0, 0.0]] * 2, [0, 1])
+    assert signals["loss"] == pytest.approx([math.log(2), math.log(4)])
+    assert signals["p_true"] == pytest.approx([1 / 2, 1 / 4])
+    assert signals["margin"] == pytest.approx([math.log(2), -math.log(2)])
+    assert signals["correct"] == [1, 0]
     # Errors (-1/2, 1/4, 1/4) and (1/2, -3/4, 1/4).
-    assert values["el2n"] == pytest.approx([math.sqrt(6) / 4, math.sqrt(14) / 4])
+    assert signals["el2n"] == pytest.approx([math.sqrt(6) / 4, math.sqrt(14) / 4])
 
 
 def test_signals_of_tied_logits():
-    values = signals_of([[1.0, 1.0], [1.0, 1.0]], [0, 1])
-    assert values["margin"] == [0, 0]
-    assert values["correct"] == [1, 0]
+    signals = signals_of([[1.0, 1.0], [1.0, 1.0]], [0, 1])
+    assert signals["margin"] == [0, 0]
+    assert signals["correct"] == [1, 0]
 
 
 def test_signals_of_huge_logits():
-    values = signals_of([[1e4, 0.0, -1e4]] * 2, [0, 2])
-    assert values["loss"] == [0, 2e4]
-    assert values["p_true"] == [1, 0]
-    assert values["margin"] == [1e4, -2e4]
-    assert values["el2n"] == pytest.approx([0, math.sqrt(2)])
+    signals = signals_of([[1e4, 0.0, -1e4]] * 2, [0, 2])
+    assert signals["loss"] == [0, 2e4]
+    assert signals["p_true"] == [1, 0]
+    assert signals["margin"] == [1e4, -2e4]
+    assert signals["el2n"] == pytest.approx([0, math.sqrt(2)])
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_signals_of_other_floats(dtype):
     logits = torch.randn(20, 5, generator=torch.Generator().manual_seed(0)).to(dtype)
     labels = torch.arange(20) % 5
-    values = single_label(logits, labels)
-    assert values.dtype == torch.float32
-    torch.testing.assert_close(values, single_label(logits.float(), labels), rtol=0, atol=0)
+    signals = single_label(logits, labels)
+    assert signals.dtype == torch.float32
+    torch.testing.assert_close(signals, single_label(logits.float(), labels), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32])

@@ -22,11 +22,11 @@ def test_features_are_the_input_of_the_head(task, epochs, early):
 
 
 def test_features_of_a_named_module(task):
-    named, detected = PruningTrainerCallback(features=task.head), PruningTrainerCallback(features=True)
+    named, default = PruningTrainerCallback(features=task.head), PruningTrainerCallback(features=True)
     train(task, [named])
-    train(task, [detected])
+    train(task, [default])
     for moment in ("early", "last"):
-        np.testing.assert_array_equal(named.dynamics.features[moment], detected.dynamics.features[moment])
+        np.testing.assert_array_equal(named.dynamics.features[moment], default.dynamics.features[moment])
 
 
 def test_features_of_another_module(text_task):

@@ -106,6 +106,45 @@ def test_an_epoch_that_an_error_ended_is_not_kept(text_task):
     assert recorder.dynamics.epochs == recorder.dynamics.coverage == 1
 
 
+def test_of_an_epoch_that_an_error_ended_no_row_stays(text_task):
+    """The next attempt has other weights."""
+    recorder = PruningTrainerCallback(features=True)
+    model, loader, optimizer = parts(text_task)
+    model.train()
+
+    def fail():
+        one_epoch(model, loader, optimizer, [])
+        raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match="out of luck"), recorder.record(model, loader):
+        fail()
+    seen = []
+    with recorder.record(model, loader):
+        one_epoch(model, loader, optimizer, seen)
+    expected = hf_prune.TrainingDynamics.from_logits(np.stack(seen), text_task.labels)
+    np.testing.assert_allclose(recorder.dynamics["margin"], expected["margin"], rtol=1e-5, atol=2e-6)
+
+
+def test_a_loop_over_a_stream(text_task):
+    plain, streamed = PruningTrainerCallback(), PruningTrainerCallback(id_column="position", num_examples=37)
+    model, loader, _ = parts(text_task)
+    model.train()
+    positions = np.arange(37)[::-1]
+    rows = loader.dataset.add_column("position", positions).to_iterable_dataset()
+
+    def collate(rows):
+        return loader.collate_fn([{name: row[name] for name in row if name != "position"} for row in rows])
+
+    in_order = DataLoader(loader.dataset, batch_size=8, collate_fn=loader.collate_fn)
+    stream = DataLoader(rows, batch_size=8, collate_fn=collate)
+    for recorder, batches in ((plain, in_order), (streamed, stream)):
+        torch.manual_seed(0)  # of dropout
+        with recorder.record(model, batches), torch.no_grad():
+            for batch in batches:
+                model(**batch)
+    np.testing.assert_array_equal(streamed.dynamics["loss"][:, positions], plain.dynamics["loss"])
+
+
 def test_loops_that_cannot_be_recorded(text_task):
     recorder = PruningTrainerCallback()
     model, loader, optimizer = parts(text_task)
