@@ -3,9 +3,9 @@ import pytest
 
 from hf_prune.kernels import candidates, fast, graph, knn, measure, products, proposers
 from hf_prune.kernels.candidates import Centred
-from hf_prune.kernels.faiss_flat import FaissFlat
 from hf_prune.kernels.knn import nearest_neighbors
 from hf_prune.kernels.products import Products
+from hf_prune.kernels.proposers import FaissFlat
 from hf_prune.kernels.threads import threads
 
 

@@ -2,19 +2,14 @@
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
+
+from hf_prune.kernels import Floats, Ints
 
 _loop = numba.njit(nogil=True, cache=True)
 
 
 @_loop
-def join(
-    neighbors: NDArray[np.int64],
-    distances: NDArray[np.float64],
-    start: NDArray[np.int64],
-    joined: NDArray[np.int64],
-    lengths: NDArray[np.float64],
-) -> None:
+def join(neighbors: Ints, distances: Floats, start: Ints, joined: Ints, lengths: Floats) -> None:
     """Fill in the union graph of (n, k) neighbours, every row's ascending.
 
     Args:
@@ -61,13 +56,7 @@ def join(
 
 
 @_loop
-def gather_messages(
-    start: NDArray[np.int64],
-    neighbors: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    messages: NDArray[np.float64],
-) -> None:
+def gather_messages(start: Ints, neighbors: Ints, weights: Floats, scores: Floats, messages: Floats) -> None:
     """The forward pass of `greedy.messages`; fills in (n,) `messages`."""
     for row in range(len(messages)):
         total = 0.0
@@ -78,13 +67,7 @@ def gather_messages(
 
 @_loop
 def pick(
-    start: NDArray[np.int64],
-    neighbors: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    order: NDArray[np.int64],
-    left: NDArray[np.float64],
-    suppressed_by: NDArray[np.int64],
-    suppression: NDArray[np.float64],
+    start: Ints, neighbors: Ints, weights: Floats, order: Ints, left: Floats, suppressed_by: Ints, suppression: Floats
 ) -> None:
     """The reverse pass of `greedy.pick`, with a tournament tree: every node holds the better of the two below it.
 

@@ -9,6 +9,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_prune.kernels import Floats, Ints
 from hf_prune.kernels.tiles import LANES
 
 BLOCK = 64
@@ -42,12 +43,7 @@ def _squared_distance(x: Any, y: Any, sums: Any) -> Any:
 
 @_loop
 def closest(
-    points: NDArray[Any],
-    rows: NDArray[np.int64],
-    candidates: NDArray[np.int64],
-    at_least: NDArray[np.float64],
-    neighbors: NDArray[np.int64],
-    squared: NDArray[np.float64],
+    points: NDArray[Any], rows: Ints, candidates: Ints, at_least: Floats, neighbors: Ints, squared: Floats
 ) -> None:
     """Fill in the k nearest of each row's candidates, nearest first, ties to the lower row.
 
@@ -80,12 +76,7 @@ def closest(
 
 @_bound
 def round_to_bfloat16(
-    points: NDArray[Any],
-    center: NDArray[np.float64],
-    scale: float,
-    rounded: NDArray[np.uint16],
-    norms: NDArray[np.float64],
-    rests: NDArray[np.float64],
+    points: NDArray[Any], center: Floats, scale: float, rounded: NDArray[np.uint16], norms: Floats, rests: Floats
 ) -> None:
     """Centre, scale and round points to bfloat16.
 
@@ -153,14 +144,7 @@ def _first_limit(values: Any, wanted: int, lanes: Any) -> Any:
 
 
 @_loop
-def scan(
-    tile: NDArray[Any],
-    first: int,
-    wanted: int,
-    keys: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    limits: NDArray[Any],
-) -> None:
+def scan(tile: NDArray[Any], first: int, wanted: int, keys: Ints, counts: Ints, limits: NDArray[Any]) -> None:
     """Add to each row's candidates the columns of `tile` that belong to its `wanted` smallest so far.
 
     Args:
@@ -204,7 +188,7 @@ def scan(
 
 
 @_loop
-def settle(wanted: int, keys: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+def settle(wanted: int, keys: Ints, counts: Ints) -> None:
     """Cut each row's candidates to the `wanted` smallest, in order."""
     for row in range(len(keys)):
         kept = keys[row]
