@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.kernels import Floats, Ints
+from hf_prune.kernels.tiles import tiles
 
 ROWS_AT_A_TIME = 2**14
 MOST_OF_A_CLASS = (2, 3)
@@ -37,8 +38,7 @@ def votes(neighbors: Ints, labels: Ints) -> Votes:
     """
     n = len(labels)
     all_votes = Votes(*(np.empty(n, dtype=np.int64) for _ in Votes._fields))
-    for start in range(0, n, ROWS_AT_A_TIME):
-        tile = slice(start, start + ROWS_AT_A_TIME)
+    for tile in tiles(n, ROWS_AT_A_TIME):
         own, near = labels[tile, None], labels[neighbors[tile]]
         count = (near[:, :, None] == near[:, None, :]).sum(axis=2)
         most = count.max(axis=1, initial=0, keepdims=True)
