@@ -236,8 +236,10 @@ def compare(
     labels = label_groups(dataset, label_column)
     results = [_result(run, FULL, 1.0, int(seed), len(dataset), labels) for seed, run in full.items()]
     jobs = list(product(full, methods, keep))
-    arguments = [{"label_column": label_column, **full[seed].signals, **methods[name]} for seed, name, _ in jobs]
-    coresets = [prune(dataset, keep=job[2], seed=job[0], **given) for job, given in zip(jobs, arguments, strict=True)]
+    coresets = [
+        prune(dataset, keep=size, seed=seed, **{"label_column": label_column, **full[seed].signals, **methods[name]})
+        for seed, name, size in jobs
+    ]
     with tqdm(zip(jobs, coresets, strict=True), "Training on coresets", len(jobs), unit="model") as progress:
         for (seed, name, size), coreset in progress:
             progress.set_postfix_str(f"{name}, keep {size_text(size)}, seed {seed}")

@@ -140,10 +140,9 @@ def _arrow(name: str, values: Any) -> Any:
             of_codes = of_codes.cast(pa.large_string())
         array = pa.DictionaryArray.from_arrays(array.indices, of_codes).dictionary_decode()
     kind = array.type
-    if pa.types.is_floating(kind):
-        raise ArgumentTypeError(f"{wanted}, got floats ({kind}); cast them first, as in labels.astype(int)")
     if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind) or _is_text(kind)):
-        raise ArgumentTypeError(f"{wanted}, got {kind}")
+        cast = "; cast floats first, as in labels.astype(int)" if pa.types.is_floating(kind) else ""
+        raise ArgumentTypeError(f"{wanted}, got {kind}{cast}")
     return array
 
 

@@ -1,4 +1,7 @@
-"""Pictures of results; they need matplotlib, the extra `plots`."""
+"""Pictures of results, as figures that pyplot doesn't know; they need matplotlib, the extra `plots`.
+
+`figure.savefig("results.png")` writes one.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,9 +39,6 @@ def plot_groups(table: Sequence[Mapping[str, Any]]) -> "Figure":
 
     Args:
         table: for each group its "group", "size", "kept" and "density", and where known its "recall".
-
-    Returns:
-        A Figure that pyplot doesn't know; `figure.savefig("groups.png")` writes it.
 
     Raises:
         ArgumentError: there are no groups. MissingExtraError: matplotlib is not installed.
@@ -97,12 +97,6 @@ def plot_panels(panels: Sequence[Panel], sizes: Sequence[str], full: str) -> "Fi
     Args:
         sizes: what the axis says of each size, the smallest first.
         full: the name of the runs on all rows.
-
-    Returns:
-        A Figure that pyplot doesn't know; `figure.savefig("comparison.png")` writes it.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
     """
     figure, all_axes = _figure(5.5 * len(panels), 4, ncols=len(panels))
     for axes, panel in zip(all_axes, panels, strict=True):
@@ -125,9 +119,6 @@ def plot_data_map(
         confidence: (n,) mean probability of the true class over the epochs that showed the example.
         variability: (n,) its standard deviation over them.
         correctness: (n,) share of them in which the example was classified correctly.
-
-    Returns:
-        A Figure that pyplot doesn't know; `figure.savefig("map.png")` writes it.
 
     Raises:
         MissingExtraError: matplotlib is not installed.

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +147,24 @@ def test_save_and_load(tmp_path):
     assert [type(keep) for keep in loaded.keeps] == [float, int]
     assert loaded.table() == comparison.table()
     assert json.loads(path.read_text(), parse_constant=pytest.fail)["classes"] == ["cat", "dog"]
+
+
+def test_save_replaces_no_folder_and_leaves_nothing_by_halves(tmp_path, monkeypatch):
+    path = tmp_path / "comparison.json"
+    with pytest.raises(hf_prune.ArgumentError, match="`path`: wanted a file such as"):
+        compared().save(tmp_path)
+    compared().save(path)
+    before = path.read_bytes()
+
+    def write_half(file, text, **options):
+        file.write_bytes(text[: len(text) // 2].encode())
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_text", write_half)
+    with pytest.raises(OSError, match="no space left"):
+        compared().save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_numpy_sizes_and_seeds_can_be_saved(tmp_path):

@@ -144,6 +144,7 @@ def test_intervals_are_those_of_the_counts():
         (([], []), "m >= 1"),
         ((np.zeros((2, 3)), [0, 1]), "predictions have 3 columns for 2 classes"),
         ((np.full((2, 2), np.nan), [0, 1]), "NaN or infinite logits"),
+        (([["cat", "dog"], ["dog", "cat"]], [0, 1]), "predictions hold text"),
         (SimpleNamespace(predictions=np.zeros((2, 2)), label_ids=None), "no label_ids"),
         (SimpleNamespace(predictions=(), label_ids=[0, 1]), "wanted predictions of shape"),
         ([{"cat": 0.5, "dog": 0.5}, {"cat": 0.5}], "none for class 'dog'"),

@@ -17,7 +17,8 @@ class _RecallsMetric(ClassIdsMetric):
     def _compute(
         self, predictions: Sequence[int], references: Sequence[int], labels: Sequence[int] | None = None
     ) -> dict[str, float]:
-        return {self.name: float(self._statistic(accuracies(predictions, references, references, labels).values))}
+        _, recalls, _ = accuracies(predictions, references, references, labels)
+        return {self.name: float(self._statistic(recalls))}
 
 
 class BalancedAccuracy(_RecallsMetric):

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TypeAlias
 
 import datasets
 import evaluate
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
 
+Accuracies: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
+"""Of each group that is looked at its id, the accuracy on it in [0, 1], and how many references it has, at least 1."""
+
 _INPUTS = """
 Args:
     predictions: (m,) predicted class ids.
@@ -18,20 +21,6 @@ Args:
     labels: the class ids to look at; by default those that occur in the references. A class without references is
         never counted as recall 0: by default it is left out, named in labels= it is an error.
 """
-
-
-class AccuraciesById(NamedTuple):
-    """The recall of each class, or the accuracy on each group, that is looked at.
-
-    Attributes:
-        ids: (classes,) int64.
-        values: (classes,) float64 recalls or accuracies in [0, 1].
-        support: (classes,) int64 references of each, at least 1.
-    """
-
-    ids: NDArray[np.int64]
-    values: NDArray[np.float64]
-    support: NDArray[np.int64]
 
 
 class ClassIdsMetric(evaluate.Metric):  # type: ignore[misc]
@@ -53,7 +42,7 @@ def accuracies(
     groups: Sequence[int],
     wanted: Sequence[int] | None,
     kind: str = "class",
-) -> AccuraciesById:
+) -> Accuracies:
     """The accuracy on each group of rows; where these are the references, the recall of each class.
 
     Args:
@@ -68,11 +57,11 @@ def accuracies(
     ids, codes, support = np.unique(np.asarray(groups, dtype=np.int64), return_inverse=True, return_counts=True)
     values = np.bincount(codes, weights=np.equal(predictions, references)) / support
     if wanted is None:
-        return AccuraciesById(ids, values, support)
+        return ids, values, support
     if not len(wanted):
         raise ArgumentError(f"`labels`: wanted at least one {kind} id, got none")
     for one in wanted:
         if one not in ids:
             raise ArgumentError(f"`labels`: {kind} {one} has no references; leave it out of labels=")
     looked_at = np.searchsorted(ids, wanted)
-    return AccuraciesById(ids[looked_at], values[looked_at], support[looked_at])
+    return ids[looked_at], values[looked_at], support[looked_at]

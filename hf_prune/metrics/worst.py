@@ -7,7 +7,7 @@ import numpy as np
 
 from hf_prune.arguments import real_number, whole_number
 from hf_prune.errors import ArgumentError
-from hf_prune.metrics.base import AccuraciesById, ClassIdsMetric, accuracies
+from hf_prune.metrics.base import Accuracies, ClassIdsMetric, accuracies
 from hf_prune.recalls import CONFIDENCE, worst_class_interval
 
 
@@ -35,7 +35,7 @@ class WorstClassAccuracy(ClassIdsMetric):
         k: int | None = None,
         confidence: float = CONFIDENCE,
     ) -> dict[str, Any]:
-        return _report(accuracies(predictions, references, references, labels), "class", k, confidence)
+        return _report("class", accuracies(predictions, references, references, labels), k, confidence)
 
 
 class WorstGroupAccuracy(ClassIdsMetric):
@@ -60,10 +60,10 @@ class WorstGroupAccuracy(ClassIdsMetric):
         confidence: float = CONFIDENCE,
     ) -> dict[str, Any]:
         groups = () if groups is None else groups
-        return _report(accuracies(predictions, references, groups, labels, "group"), "group", k, confidence)
+        return _report("group", accuracies(predictions, references, groups, labels, "group"), k, confidence)
 
 
-def _report(looked_at: AccuraciesById, kind: str, k: int | None, confidence: float) -> dict[str, Any]:
+def _report(kind: str, looked_at: Accuracies, k: int | None, confidence: float) -> dict[str, Any]:
     """The lowest accuracy, who has it, an interval, and the mean of the k lowest.
 
     Args:
