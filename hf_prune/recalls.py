@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,7 @@ from hf_prune.groups import Groups
 CONFIDENCE = 0.95
 
 
+@runtime_checkable
 class Predictions(Protocol):
     """What `Trainer.predict` returns, as far as it is read."""
 
@@ -151,9 +152,9 @@ def read_recalls(value: RecallsLike, groups: Groups, *, missing: Literal["error"
 def _read_one(value: Any, groups: Groups) -> Recalls:
     if isinstance(value, Mapping):
         return Recalls(_from_mapping(value, groups))
-    if _is_output(value):
+    if isinstance(value, Predictions):
         return _counted(*_of_output(value), groups=groups)
-    if isinstance(value, tuple) and len(value) == 2 and _is_output(value[0]):
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], Predictions):
         return _counted(*_of_output(value[0]), value[1], groups=groups)
     if isinstance(value, tuple) and len(value) in (2, 3) and _array("recalls", value[0]).ndim >= 1:
         return _counted(*value, groups=groups)
@@ -168,12 +169,7 @@ def _read_one(value: Any, groups: Groups) -> Recalls:
     raise ArgumentTypeError(f"{_WANTED}; got {type(value).__name__}")
 
 
-def _is_output(value: Any) -> bool:
-    """Whether `value` is what `Trainer.predict` returns."""
-    return hasattr(value, "predictions") and hasattr(value, "label_ids")
-
-
-def _of_output(output: Any) -> tuple[Any, Any]:
+def _of_output(output: Predictions) -> tuple[Any, Any]:
     """Predictions and references out of what `Trainer.predict` returns."""
     predictions = output.predictions
     if isinstance(predictions, tuple) and predictions:  # a model that returns more than its logits
@@ -245,11 +241,11 @@ def _unknown(key: Any, groups: Groups) -> str:
 
 
 def _mean(several: list[Recalls]) -> Recalls:
-    supports = [one.support for one in several if one.support is not None]
+    supports = [run.support for run in several if run.support is not None]
     return Recalls(
-        np.mean([one.values for one in several], axis=0),
+        np.mean([run.values for run in several], axis=0),
         np.mean(supports, axis=0) if len(supports) == len(several) else None,
-        np.any([one.pooled for one in several if one.pooled is not None], axis=0),
+        np.any([run.pooled for run in several if run.pooled is not None], axis=0),
     )
 
 

@@ -97,8 +97,8 @@ def test_every_seed_prunes_with_its_own_signals():
     compared(methods=methods, keep=[2], full=full, train=remember)
     assert seen[:2] == [(3, [6, 7]), (3, [2, 5])]
     assert seen[3:5] == [(1, [0, 1]), (1, [2, 5])]
-    for seed, (found, indices) in ((3, seen[2]), (1, seen[5])):
-        assert found == seed
+    for seed, (trained, indices) in ((3, seen[2]), (1, seen[5])):
+        assert trained == seed
         assert max(indices) < 6
 
 

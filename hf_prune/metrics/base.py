@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hf_prune.errors import ArgumentError
 
 Accuracies: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
-"""Of each group that is looked at its id, the accuracy on it in [0, 1], and how many references it has, at least 1."""
+"""The ids of the groups that are looked at, the accuracy in [0, 1] on each, and the references of each, at least 1."""
 
 _INPUTS = """
 Args:
@@ -60,8 +60,8 @@ def accuracies(
         return ids, values, support
     if not len(wanted):
         raise ArgumentError(f"`labels`: wanted at least one {kind} id, got none")
-    for one in wanted:
-        if one not in ids:
-            raise ArgumentError(f"`labels`: {kind} {one} has no references; leave it out of labels=")
+    for wanted_id in wanted:
+        if wanted_id not in ids:
+            raise ArgumentError(f"`labels`: {kind} {wanted_id} has no references; leave it out of labels=")
     looked_at = np.searchsorted(ids, wanted)
     return ids[looked_at], values[looked_at], support[looked_at]
