@@ -96,7 +96,7 @@ def _predicted_and_true(
     if predicted.ndim == 2:
         if classes is not None and predicted.shape[1] != classes:
             raise ArgumentError(f"`{argument}`: predictions have {predicted.shape[1]} columns for {classes} classes")
-        if predicted.dtype.kind not in "fiu" or not np.isfinite(predicted).all():
+        if predicted.dtype.kind not in "fiub" or not np.isfinite(predicted).all():
             raise ArgumentError(f"`{argument}`: predictions hold text, NaN or infinite logits")
         predicted = predicted.argmax(axis=1)
     if predicted.shape != true.shape or true.ndim != 1 or not len(true):
@@ -196,13 +196,14 @@ def _counted(predictions: Any, references: Any, of_rows: Any = None, *, groups: 
             )
         return count_recalls(predictions, references, len(groups.names))
     predicted, true = _predicted_and_true("recalls", predictions, references)
-    keys = of_rows.tolist() if isinstance(of_rows, np.ndarray) else list(of_rows)
-    if len(keys) != len(true):
-        raise ArgumentError(
-            f"`recalls`: wanted the group of each held-out row, got {len(true)} rows and {len(keys)} groups"
-        )
-    position = _positions(groups)
-    codes = [position.get(tuple(key) if isinstance(key, list) else key, -1) for key in keys]
+    wanted, position = "`recalls`: wanted the group of each held-out row", _positions(groups)
+    try:
+        keys = of_rows.tolist() if isinstance(of_rows, np.ndarray) else list(of_rows)
+        codes = [position.get(tuple(key) if isinstance(key, list) else key, -1) for key in keys]
+    except TypeError as error:  # not iterable, or a group that is no value
+        raise ArgumentTypeError(f"{wanted}, by value or name: {error}") from error
+    if len(codes) != len(true):
+        raise ArgumentError(f"{wanted}, got {len(true)} rows and {len(codes)} groups")
     if -1 in codes:
         row = codes.index(-1)
         raise ArgumentError(f"`recalls`: row {row} is of {_unknown(keys[row], groups)}")

@@ -164,6 +164,8 @@ def test_bad_recalls(given, message):
         {"cat": 10**400, "dog": 0.5},
         object(),
         ([0, [1, 1]], [0, 1]),
+        (predicted([0, 1], [0, 1]), 5),
+        ([0, 1], [0, 1], [{"site": "a"}, {"site": "b"}]),
     ],
 )
 def test_types_that_are_refused(given):
