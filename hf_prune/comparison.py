@@ -13,6 +13,7 @@ from datasets import Dataset
 from datasets.utils import tqdm
 from numpy.typing import ArrayLike
 
+from hf_prune.arguments import whole_number
 from hf_prune.dataset import prune
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.files import whole_file
@@ -265,6 +266,8 @@ def _check_arguments(methods: Any, keep: Any, full: Any) -> None:
         raise ArgumentError(f"`keep`: wanted sizes that differ, as in keep=[0.3, 0.1], got {keep!r}")
     if not full or not isinstance(full, Mapping):
         raise ArgumentError("`full`: wanted a run on all rows for each seed, as in full={0: train(dataset, 0)}")
+    for seed in full:
+        whole_number("full", seed, at_least=0)
 
 
 def _result(run: Any, method: str, keep: float | int, seed: int, kept: int, labels: Groups) -> Result:

@@ -198,6 +198,7 @@ def test_load_refuses_other_files(tmp_path, text):
         ({"keep": [0.5, 0.3, 0.5]}, "`keep`: wanted sizes that differ"),
         ({"keep": [0.5, 9]}, "`keep`: .* got the count 9"),
         ({"full": {}}, "`full`: wanted a run on all rows for each seed"),
+        ({"full": {"first": Run(REFERENCES, REFERENCES)}}, "`full`: wanted a whole number, got 'first'"),
         ({"full": {0: [0, 1]}}, r"`full`: wanted Run\(predictions, references\), got list"),
         ({"train": lambda rows, seed: None}, r"`train`: wanted Run\(predictions, references\), got NoneType"),
         ({"train": lambda rows, seed: Run([0, 2], [0, 1])}, "predictions must be class positions from 0 to 1"),
