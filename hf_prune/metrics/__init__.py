@@ -3,8 +3,8 @@
 Importing this package imports evaluate, which takes seconds; `import hf_prune` does not do it.
 """
 
-from hf_prune.metrics.all_classes import BalancedAccuracy as BalancedAccuracy
-from hf_prune.metrics.all_classes import RecallGap as RecallGap
-from hf_prune.metrics.all_classes import RecallStd as RecallStd
-from hf_prune.metrics.worst import WorstClassAccuracy as WorstClassAccuracy
-from hf_prune.metrics.worst import WorstGroupAccuracy as WorstGroupAccuracy
+from hf_prune.metrics.accuracies import BalancedAccuracy as BalancedAccuracy
+from hf_prune.metrics.accuracies import RecallGap as RecallGap
+from hf_prune.metrics.accuracies import RecallStd as RecallStd
+from hf_prune.metrics.accuracies import WorstClassAccuracy as WorstClassAccuracy
+from hf_prune.metrics.accuracies import WorstGroupAccuracy as WorstGroupAccuracy
