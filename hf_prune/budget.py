@@ -1,6 +1,5 @@
 """Exact whole numbers for what the user wants kept: the only place where fractions and weights become counts."""
 
-import math
 import operator
 from typing import Any
 
@@ -30,19 +29,14 @@ def resolve_keep(keep: Any, n: int) -> int:
     try:
         count = operator.index(keep)
     except TypeError:
-        return _resolve_fraction(keep, n, wanted)
+        if not isinstance(keep, float | np.floating):
+            raise ArgumentTypeError(f"`keep`: {wanted}; got {keep!r}") from None
+        if not 0 < keep <= 1:
+            raise ArgumentError(f"`keep`: {wanted}; got the float {keep}") from None
+        return max(1, round(float(keep) * n))
     if not 1 <= count <= n:
         raise ArgumentError(f"`keep`: {wanted}, of at most the dataset's {n} rows; got the count {count}")
     return count
-
-
-def _resolve_fraction(keep: Any, n: int, wanted: str) -> int:
-    if not isinstance(keep, float | np.floating):
-        raise ArgumentTypeError(f"`keep`: {wanted}; got {keep!r}")
-    fraction = float(keep)
-    if math.isnan(fraction) or not 0 < fraction <= 1:
-        raise ArgumentError(f"`keep`: {wanted}; got the float {fraction}")
-    return max(1, round(fraction * n))
 
 
 def plain_keep(keep: Any) -> float | int:

@@ -13,8 +13,10 @@ from datasets import Dataset
 from datasets.utils import tqdm
 from numpy.typing import ArrayLike
 
+from hf_prune.arguments import whole_number
 from hf_prune.dataset import prune
 from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.files import whole_file
 from hf_prune.groups import Groups
 from hf_prune.labels import label_groups
 from hf_prune.plots import Panel, plot_panels
@@ -113,12 +115,12 @@ class Comparison:
         Raises:
             ArgumentError: there are none.
         """
-        found = tuple(result for result in self.results if (result.method, result.keep) == (method, keep))
-        if not found:
+        results = tuple(result for result in self.results if (result.method, result.keep) == (method, keep))
+        if not results:
             raise ArgumentError(
                 f"no results of {method!r} at keep={keep!r}; there are {list(self.methods)} at {list(self.keeps)}"
             )
-        return found
+        return results
 
     def accuracy(self, method: str, keep: float | int = 1.0) -> Spread:
         """Average accuracy on the test part, over seeds."""
@@ -169,10 +171,9 @@ class Comparison:
         return plot_panels(panels, [f"{size_text(keep)}\n{kept[keep]:,} rows" for keep in keeps], FULL)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write every result to a JSON file, replacing one there."""
-        found = {"format": _FORMAT, "classes": self.classes, "results": [asdict(result) for result in self.results]}
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(json.dumps(found, indent=1), encoding="utf-8")
+        """Write every result to a JSON file, whole or not at all, replacing one there."""
+        with whole_file(path, suggested="comparison.json") as file:
+            file.write_text(json.dumps(asdict(self) | {"format": _FORMAT}, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -182,11 +183,11 @@ class Comparison:
             ArgumentError: no such file, or not one of ours.
         """
         try:
-            found = json.loads(Path(path).read_text(encoding="utf-8"))
-            if found["format"] != _FORMAT:
-                raise ValueError(f"its format is {found['format']!r}, wanted {_FORMAT!r}")
-            results = (Result(**row | {"recalls": tuple(row["recalls"])}) for row in found["results"])
-            return cls(tuple(found["classes"]), tuple(results))
+            saved = json.loads(Path(path).read_text(encoding="utf-8"))
+            if saved["format"] != _FORMAT:
+                raise ValueError(f"its format is {saved['format']!r}, wanted {_FORMAT!r}")
+            results = (Result(**row | {"recalls": tuple(row["recalls"])}) for row in saved["results"])
+            return cls(tuple(saved["classes"]), tuple(results))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArgumentError(f"`path`: {os.fspath(path)!r} is no file of Comparison.save: {error}") from error
 
@@ -236,8 +237,10 @@ def compare(
     labels = label_groups(dataset, label_column)
     results = [_result(run, FULL, 1.0, int(seed), len(dataset), labels) for seed, run in full.items()]
     jobs = list(product(full, methods, keep))
-    arguments = [{"label_column": label_column, **full[seed].signals, **methods[name]} for seed, name, _ in jobs]
-    coresets = [prune(dataset, keep=job[2], seed=job[0], **given) for job, given in zip(jobs, arguments, strict=True)]
+    coresets = [
+        prune(dataset, keep=size, seed=seed, **{"label_column": label_column, **full[seed].signals, **methods[name]})
+        for seed, name, size in jobs
+    ]
     with tqdm(zip(jobs, coresets, strict=True), "Training on coresets", len(jobs), unit="model") as progress:
         for (seed, name, size), coreset in progress:
             progress.set_postfix_str(f"{name}, keep {size_text(size)}, seed {seed}")
@@ -263,6 +266,8 @@ def _check_arguments(methods: Any, keep: Any, full: Any) -> None:
         raise ArgumentError(f"`keep`: wanted sizes that differ, as in keep=[0.3, 0.1], got {keep!r}")
     if not full or not isinstance(full, Mapping):
         raise ArgumentError("`full`: wanted a run on all rows for each seed, as in full={0: train(dataset, 0)}")
+    for seed in full:
+        whole_number("full", seed, at_least=0)
 
 
 def _result(run: Any, method: str, keep: float | int, seed: int, kept: int, labels: Groups) -> Result:

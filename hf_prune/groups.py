@@ -93,9 +93,8 @@ def crossed(parts: Mapping[str, Groups]) -> Groups:
         [groups.codes for groups in parts.values()], [len(groups.values) for groups in parts.values()]
     ).astype(np.int64)
     values = tuple(product(*(groups.values for groups in parts.values())))
-    named = product(*(groups.names for groups in parts.values()))
-    names = tuple(", ".join(f"{column}={name}" for column, name in zip(parts, one, strict=True)) for one in named)
-    return Groups(codes, values, names, numbered=False)
+    named = product(*([f"{column}={name}" for name in groups.names] for column, groups in parts.items()))
+    return Groups(codes, values, tuple(map(", ".join, named)), numbered=False)
 
 
 def encode(name: str, values: Any, class_names: Sequence[str] | None = None) -> Groups:
@@ -112,7 +111,7 @@ def encode(name: str, values: Any, class_names: Sequence[str] | None = None) -> 
     """
     array = _arrow(name, values)
     if array.null_count:
-        row = int(np.flatnonzero(~array.is_valid().to_numpy(zero_copy_only=False))[0])
+        row = array.is_valid().index(False)
         raise ArgumentError(f"`{name}`: row {row} is null (of {array.null_count} nulls); every row needs a group")
     if class_names is not None:
         return _from_class_label(name, array, tuple(class_names))
@@ -140,10 +139,9 @@ def _arrow(name: str, values: Any) -> Any:
             of_codes = of_codes.cast(pa.large_string())
         array = pa.DictionaryArray.from_arrays(array.indices, of_codes).dictionary_decode()
     kind = array.type
-    if pa.types.is_floating(kind):
-        raise ArgumentTypeError(f"{wanted}, got floats ({kind}); cast them first, as in labels.astype(int)")
     if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind) or _is_text(kind)):
-        raise ArgumentTypeError(f"{wanted}, got {kind}")
+        cast = "; cast floats first, as in labels.astype(int)" if pa.types.is_floating(kind) else ""
+        raise ArgumentTypeError(f"{wanted}, got {kind}{cast}")
     return array
 
 

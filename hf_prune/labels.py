@@ -32,8 +32,11 @@ def column_groups(dataset: Dataset, column: str) -> Groups:
     return encode(column, stored_column(dataset, column), feature.names if isinstance(feature, ClassLabel) else None)
 
 
-def default_label_column(dataset: Dataset) -> str | None:
-    """The only ClassLabel column, else `label`, else `labels`."""
+def find_label_column(dataset: Dataset, label_column: str | None) -> str | None:
+    """The column that was asked for, which must exist, else the only ClassLabel column, else `label` or `labels`."""
+    if label_column is not None:
+        check_column(dataset, "label_column", label_column)
+        return label_column
     class_labels: list[str] = [name for name, feature in dataset.features.items() if isinstance(feature, ClassLabel)]
     if len(class_labels) == 1:
         return class_labels[0]
@@ -49,9 +52,7 @@ def label_groups(dataset: Dataset, label_column: str | None = None) -> Groups:
     Raises:
         MissingSignalError: the dataset has no label column.
     """
-    if label_column is not None:
-        check_column(dataset, "label_column", label_column)
-    column = label_column or default_label_column(dataset)
+    column = find_label_column(dataset, label_column)
     if column is None:
         raise MissingSignalError(
             f"no label column in {dataset.column_names}: wanted one ClassLabel column, `label` or `labels`; "

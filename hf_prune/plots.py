@@ -1,4 +1,7 @@
-"""Pictures of results; they need matplotlib, the extra `plots`."""
+"""Pictures of results, as figures that pyplot doesn't know; they need matplotlib, the extra `plots`.
+
+`figure.savefig("results.png")` writes one.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,13 +16,11 @@ from hf_prune.kernels.keyed_hash import keyed_hash
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 """The palette of Okabe and Ito (2008), which colour-blind readers can tell apart; its yellow is too pale for lines."""
 
 MARKERS = "osD^vP"
 """One fewer than colours, so that a pair of the two comes back only after 42 methods."""
-
 
 NAMED_GROUPS = 30
 """Up to so many groups have their names on the axis."""
@@ -39,9 +40,6 @@ def plot_groups(table: Sequence[Mapping[str, Any]]) -> "Figure":
     Args:
         table: for each group its "group", "size", "kept" and "density", and where known its "recall".
 
-    Returns:
-        A Figure that pyplot doesn't know; `figure.savefig("groups.png")` writes it.
-
     Raises:
         ArgumentError: there are no groups. MissingExtraError: matplotlib is not installed.
     """
@@ -49,8 +47,8 @@ def plot_groups(table: Sequence[Mapping[str, Any]]) -> "Figure":
         raise ArgumentError('this selection has no groups to show; prune with quotas=, as in quotas="proportional"')
     if recalls := "recall" in table[0]:
         table = sorted(table, key=lambda row: row["recall"])
-    figure, places = _figure(figsize=(max(5.0, min(12.0, 1.5 + 0.4 * len(table))), 5.5)), np.arange(len(table))
-    rows, share = figure.subplots(2, 1, sharex=True)
+    figure, (rows, share) = _figure(max(5.0, min(12.0, 1.5 + 0.4 * len(table))), 5.5, nrows=2, sharex=True)
+    places = np.arange(len(table))
     rows.bar(places, [row["size"] for row in table], color="0.85", label="before")
     rows.bar(places, [row["kept"] for row in table], color=COLOURS[0], label="kept")
     rows.set_ylabel("rows")
@@ -67,7 +65,6 @@ def plot_groups(table: Sequence[Mapping[str, Any]]) -> "Figure":
         share.set_xlabel(f"{len(table):,} groups")
     for axes in (rows, share):
         axes.legend(frameon=False)
-        axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
@@ -100,17 +97,11 @@ def plot_panels(panels: Sequence[Panel], sizes: Sequence[str], full: str) -> "Fi
     Args:
         sizes: what the axis says of each size, the smallest first.
         full: the name of the runs on all rows.
-
-    Returns:
-        A Figure that pyplot doesn't know; `figure.savefig("comparison.png")` writes it.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
     """
-    figure = _figure(figsize=(5.5 * len(panels), 4))
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    figure, all_axes = _figure(5.5 * len(panels), 4, ncols=len(panels))
+    for axes, panel in zip(all_axes, panels, strict=True):
         _draw(axes, panel, sizes, full)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return figure
 
 
@@ -129,9 +120,6 @@ def plot_data_map(
         variability: (n,) its standard deviation over them.
         correctness: (n,) share of them in which the example was classified correctly.
 
-    Returns:
-        A Figure that pyplot doesn't know; `figure.savefig("map.png")` writes it.
-
     Raises:
         MissingExtraError: matplotlib is not installed.
 
@@ -143,10 +131,10 @@ def plot_data_map(
     >>> run.plot().axes[0].get_title()
     'Data map: 2 of 2 rows'
     """
-    figure, n = _figure(figsize=(7, 5)), len(confidence)
+    figure, (axes,) = _figure(7, 5)
+    n = len(confidence)
     # In the order of the hash, so that no part of the dataset lies on top of another.
     rows = np.argsort(keyed_hash(0, np.arange(n)), kind="stable")[:DRAWN_POINTS]
-    axes = figure.subplots()
     points = axes.scatter(
         variability[rows],
         confidence[rows],
@@ -170,16 +158,20 @@ def plot_data_map(
         ylim=(-0.02, 1.02),
     )
     figure.colorbar(points, ax=axes, label="correctness (share of epochs)")
-    axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
-def _figure(figsize: tuple[float, float]) -> "Figure":
+def _figure(width: float, height: float, **grid: Any) -> tuple["Figure", NDArray[Any]]:
+    """A figure of so many inches, and its axes in a `grid` as `Figure.subplots` takes it."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError('plots need matplotlib: pip install "hf_prune[plots]"') from error
-    return Figure(figsize=figsize, layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
+    all_axes = figure.subplots(squeeze=False, **grid).ravel()
+    for axes in all_axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, all_axes
 
 
 def _draw(axes: Any, panel: Panel, sizes: Sequence[str], name: str) -> None:
@@ -206,4 +198,3 @@ def _draw(axes: Any, panel: Panel, sizes: Sequence[str], name: str) -> None:
     axes.set_axisbelow(True)
     for edge in places[1:] - 0.5:
         axes.axvline(edge, color="0.8", linewidth=1)
-    axes.spines[["top", "right"]].set_visible(False)

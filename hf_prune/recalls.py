@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,7 @@ from hf_prune.groups import Groups
 CONFIDENCE = 0.95
 
 
+@runtime_checkable
 class Predictions(Protocol):
     """What `Trainer.predict` returns, as far as it is read."""
 
@@ -62,17 +63,12 @@ class Recalls:
         """Posterior mean under a Beta(prior) where the counts are known; bare recalls are taken as exact."""
         if self.support is None:
             return self.values
-        right, wrong = prior
-        total = self.support + right + wrong
-        return np.divide(
-            self.values * self.support + right, total, out=self.values.copy(), where=(self.support > 0) & (total > 0)
-        )
+        right, total = self.values * self.support + prior[0], self.support + sum(prior)
+        return np.divide(right, total, out=self.values.copy(), where=self.support > 0)
 
     def intervals(self) -> NDArray[np.float64] | None:
         """(groups, 2) 95% Clopper-Pearson interval of each recall; None where the counts are not known."""
-        if self.support is None:
-            return None
-        return clopper_pearson(np.where(self.support > 0, self.values, 0) * self.support, self.support)
+        return None if self.support is None else clopper_pearson(self.values * self.support, self.support)
 
 
 def count_recalls(
@@ -85,24 +81,39 @@ def count_recalls(
         references: (m,) true class positions.
         argument: what the caller's user passed them as, for messages.
     """
+    predicted, true = _predicted_and_true(argument, predictions, references, classes)
+    for name, values in (("predictions", predicted), ("references", true)):
+        if not np.issubdtype(values.dtype, np.integer) or values.min() < 0 or values.max() >= classes:
+            raise ArgumentError(f"`{argument}`: {name} must be class positions from 0 to {classes - 1}")
+    return _shares(predicted == true, true, classes)
+
+
+def _predicted_and_true(
+    argument: str, predictions: Any, references: Any, classes: int | None = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The predicted and the true class of each held-out row, (m,) each, m >= 1; of logits the largest counts."""
     predicted, true = _array(argument, predictions), _array(argument, references)
     if predicted.ndim == 2:
-        if predicted.shape[1] != classes:
+        if classes is not None and predicted.shape[1] != classes:
             raise ArgumentError(f"`{argument}`: predictions have {predicted.shape[1]} columns for {classes} classes")
-        if not np.isfinite(predicted).all():
-            raise ArgumentError(f"`{argument}`: predictions hold NaN or infinite logits")
+        if predicted.dtype.kind not in "fiub" or not np.isfinite(predicted).all():
+            raise ArgumentError(f"`{argument}`: predictions hold text, NaN or infinite logits")
         predicted = predicted.argmax(axis=1)
     if predicted.shape != true.shape or true.ndim != 1 or not len(true):
         raise ArgumentError(
             f"`{argument}`: wanted predictions of shape (m,) or (m, classes) and references of shape (m,), m >= 1; "
             f"got {np.shape(predictions)} and {np.shape(references)}"
         )
-    for name, values in (("predictions", predicted), ("references", true)):
-        if not np.issubdtype(values.dtype, np.integer) or values.min() < 0 or values.max() >= classes:
-            raise ArgumentError(f"`{argument}`: {name} must be class positions from 0 to {classes - 1}")
-    support = np.bincount(true, minlength=classes).astype(np.float64)
-    right = np.bincount(true[predicted == true], minlength=classes)
-    return Recalls(np.divide(right, support, out=np.full(classes, np.nan), where=support > 0), support)
+    return predicted, true
+
+
+def _shares(right: NDArray[np.bool_], codes: NDArray[np.int64], groups: int) -> Recalls:
+    """The share of each group's held-out rows that is right, NaN where there are none."""
+    support = np.bincount(codes, minlength=groups).astype(np.float64)
+    values = np.divide(
+        np.bincount(codes[right], minlength=groups), support, out=np.full(groups, np.nan), where=support > 0
+    )
+    return Recalls(values, support)
 
 
 def read_recalls(value: RecallsLike, groups: Groups, *, missing: Literal["error", "pooled"] = "error") -> Recalls:
@@ -133,26 +144,20 @@ def read_recalls(value: RecallsLike, groups: Groups, *, missing: Literal["error"
     # A class that no row has needs no recall; 1 gives it the weight 0.
     values = np.where(unknown, 1.0, recalls.values)
     if lacking.any():
-        values[lacking] = np.average(recalls.values[~unknown], weights=_support_of(recalls, ~unknown))
+        weights = None if recalls.support is None else recalls.support[~unknown]
+        values[lacking] = np.average(recalls.values[~unknown], weights=weights)
     return Recalls(values, recalls.support, lacking)
-
-
-def _support_of(recalls: Recalls, groups: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-    return None if recalls.support is None else recalls.support[groups]
 
 
 def _read_one(value: Any, groups: Groups) -> Recalls:
     if isinstance(value, Mapping):
         return Recalls(_from_mapping(value, groups))
-    if _is_output(value):
-        return _counted(*_of_output(value), groups)
-    if isinstance(value, tuple) and len(value) == 2 and _is_output(value[0]):
-        return _by_group(*_of_output(value[0]), value[1], groups)
+    if isinstance(value, Predictions):
+        return _counted(*_of_output(value), groups=groups)
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], Predictions):
+        return _counted(*_of_output(value[0]), value[1], groups=groups)
     if isinstance(value, tuple) and len(value) in (2, 3) and _array("recalls", value[0]).ndim >= 1:
-        predictions, references, *of_rows = value
-        if of_rows:
-            return _by_group(predictions, references, of_rows[0], groups)
-        return _counted(predictions, references, groups)
+        return _counted(*value, groups=groups)
     if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
         values = _array("recalls", value)
         if values.dtype.kind not in "fiu" or values.shape != (len(groups.names),):
@@ -164,12 +169,7 @@ def _read_one(value: Any, groups: Groups) -> Recalls:
     raise ArgumentTypeError(f"{_WANTED}; got {type(value).__name__}")
 
 
-def _is_output(value: Any) -> bool:
-    """Whether `value` is what `Trainer.predict` returns."""
-    return hasattr(value, "predictions") and hasattr(value, "label_ids")
-
-
-def _of_output(output: Any) -> tuple[Any, Any]:
+def _of_output(output: Predictions) -> tuple[Any, Any]:
     """Predictions and references out of what `Trainer.predict` returns."""
     predictions = output.predictions
     if isinstance(predictions, tuple) and predictions:  # a model that returns more than its logits
@@ -179,43 +179,35 @@ def _of_output(output: Any) -> tuple[Any, Any]:
     return predictions, output.label_ids
 
 
-def _by_group(predictions: Any, references: Any, of_rows: Any, groups: Groups) -> Recalls:
-    """Accuracy in each group of held-out rows, whose classes may be numbered in any way.
+def _counted(predictions: Any, references: Any, of_rows: Any = None, *, groups: Groups) -> Recalls:
+    """Recalls from the class numbers of a model, or the accuracy in each group of held-out rows.
 
     Args:
-        of_rows: (m,) values or names of the groups that the rows are in; tuples where columns are combined.
+        of_rows: (m,) values or names of the groups that the rows are in, whose classes may then be numbered in any
+            way; tuples where columns are combined. By default the groups are the classes, numbered as `groups` are.
     """
-    predicted, true = _array("recalls", predictions), _array("recalls", references)
-    if predicted.ndim == true.ndim + 1:
-        if not np.isfinite(predicted).all():
-            raise ArgumentError("`recalls`: predictions hold NaN or infinite logits")
-        predicted = predicted.argmax(axis=-1)
-    named = of_rows.tolist() if isinstance(of_rows, np.ndarray) else list(of_rows)
-    if predicted.shape != true.shape or true.ndim != 1 or len(true) != len(named) or not named:
-        raise ArgumentError(
-            "`recalls`: wanted predictions of shape (m,) or (m, classes), and references and groups of shape (m,), "
-            f"m >= 1; got {predicted.shape}, {true.shape} and {len(named)} groups"
-        )
-    position = _positions(groups)
-    codes = np.empty(len(named), dtype=np.int64)
-    for row, key in enumerate(named):
-        codes[row] = position.get(tuple(key) if isinstance(key, list) else key, -1)
-        if codes[row] < 0:
-            raise ArgumentError(f"`recalls`: row {row} is of {_unknown(key, groups)}")
-    support = np.bincount(codes, minlength=len(groups.names)).astype(np.float64)
-    right = np.bincount(codes[predicted == true], minlength=len(groups.names))
-    return Recalls(np.divide(right, support, out=np.full(len(support), np.nan), where=support > 0), support)
-
-
-def _counted(predictions: Any, references: Any, groups: Groups) -> Recalls:
-    """Recalls from the class numbers of a model, which must be those of `groups`."""
-    if not groups.numbered:
-        raise ArgumentError(
-            f"`recalls`: these predictions are class numbers, and nothing says which of them is {groups.names[0]!r}; "
-            "pass recalls by name, as in recalls={" + repr(groups.names[0]) + ": 0.9, ...}, or as label_column= the "
-            "column of numbers that was trained on"
-        )
-    return count_recalls(predictions, references, len(groups.names))
+    if of_rows is None:
+        if not groups.numbered:
+            name = groups.names[0]
+            raise ArgumentError(
+                f"`recalls`: these predictions are class numbers, and nothing says which of them is {name!r}; pass "
+                f"recalls by name, as in recalls={{{name!r}: 0.9, ...}}, or as label_column= the column of numbers "
+                "that was trained on"
+            )
+        return count_recalls(predictions, references, len(groups.names))
+    predicted, true = _predicted_and_true("recalls", predictions, references)
+    wanted, position = "`recalls`: wanted the group of each held-out row", _positions(groups)
+    try:
+        keys = of_rows.tolist() if isinstance(of_rows, np.ndarray) else list(of_rows)
+        codes = [position.get(tuple(key) if isinstance(key, list) else key, -1) for key in keys]
+    except TypeError as error:  # not iterable, or a group that is no value
+        raise ArgumentTypeError(f"{wanted}, by value or name: {error}") from error
+    if len(codes) != len(true):
+        raise ArgumentError(f"{wanted}, got {len(true)} rows and {len(codes)} groups")
+    if -1 in codes:
+        row = codes.index(-1)
+        raise ArgumentError(f"`recalls`: row {row} is of {_unknown(keys[row], groups)}")
+    return _shares(predicted == true, np.array(codes), len(groups.names))
 
 
 def _array(argument: str, value: Any) -> NDArray[Any]:
@@ -250,11 +242,12 @@ def _unknown(key: Any, groups: Groups) -> str:
 
 
 def _mean(several: list[Recalls]) -> Recalls:
-    values = np.mean([one.values for one in several], axis=0)
-    pooled = np.any([one.pooled for one in several if one.pooled is not None], axis=0)
-    if any(one.support is None for one in several):
-        return Recalls(values, pooled=pooled)
-    return Recalls(values, np.mean([one.support for one in several if one.support is not None], axis=0), pooled)
+    supports = [run.support for run in several if run.support is not None]
+    return Recalls(
+        np.mean([run.values for run in several], axis=0),
+        np.mean(supports, axis=0) if len(supports) == len(several) else None,
+        np.any([run.pooled for run in several if run.pooled is not None], axis=0),
+    )
 
 
 def clopper_pearson(right: ArrayLike, total: ArrayLike, confidence: float = CONFIDENCE) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,8 +97,8 @@ def test_every_seed_prunes_with_its_own_signals():
     compared(methods=methods, keep=[2], full=full, train=remember)
     assert seen[:2] == [(3, [6, 7]), (3, [2, 5])]
     assert seen[3:5] == [(1, [0, 1]), (1, [2, 5])]
-    for seed, (found, indices) in ((3, seen[2]), (1, seen[5])):
-        assert found == seed
+    for seed, (trained, indices) in ((3, seen[2]), (1, seen[5])):
+        assert trained == seed
         assert max(indices) < 6
 
 
@@ -148,6 +149,24 @@ def test_save_and_load(tmp_path):
     assert json.loads(path.read_text(), parse_constant=pytest.fail)["classes"] == ["cat", "dog"]
 
 
+def test_save_replaces_no_folder_and_leaves_nothing_by_halves(tmp_path, monkeypatch):
+    path = tmp_path / "comparison.json"
+    with pytest.raises(hf_prune.ArgumentError, match="`path`: wanted a file such as"):
+        compared().save(tmp_path)
+    compared().save(path)
+    before = path.read_bytes()
+
+    def write_half(file, text, **options):
+        file.write_bytes(text[: len(text) // 2].encode())
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_text", write_half)
+    with pytest.raises(OSError, match="no space left"):
+        compared().save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_numpy_sizes_and_seeds_can_be_saved(tmp_path):
     full = {np.int64(0): Run(REFERENCES, REFERENCES)}
     comparison = compared(keep=[np.int64(4), np.float64(0.25)], full=full)
@@ -179,6 +198,7 @@ def test_load_refuses_other_files(tmp_path, text):
         ({"keep": [0.5, 0.3, 0.5]}, "`keep`: wanted sizes that differ"),
         ({"keep": [0.5, 9]}, "`keep`: .* got the count 9"),
         ({"full": {}}, "`full`: wanted a run on all rows for each seed"),
+        ({"full": {"first": Run(REFERENCES, REFERENCES)}}, "`full`: wanted a whole number, got 'first'"),
         ({"full": {0: [0, 1]}}, r"`full`: wanted Run\(predictions, references\), got list"),
         ({"train": lambda rows, seed: None}, r"`train`: wanted Run\(predictions, references\), got NoneType"),
         ({"train": lambda rows, seed: Run([0, 2], [0, 1])}, "predictions must be class positions from 0 to 1"),

@@ -24,8 +24,8 @@ def comparison(methods=("random", "D2"), seeds=(0, 1)):
 
 
 def drawn(axes, method):
-    """Of one method the points (2, sizes) and the ends of its error bars (sizes, 2)."""
-    (container,) = (each for each in axes.containers if each.get_label() == method)
+    """One method's points (2, sizes) and the ends of its error bars (sizes, 2)."""
+    (container,) = (bars for bars in axes.containers if bars.get_label() == method)
     line, _, (bars,) = container
     return np.array(line.get_data(orig=True)), np.array([segment[:, 1] for segment in bars.get_segments()])
 
@@ -62,7 +62,7 @@ def test_all_rows_are_a_line_and_a_band():
 def test_methods_stand_side_by_side_and_look_different():
     methods = [f"method {number}" for number in range(9)]
     axes = comparison(methods).plot().axes[0]
-    lines = [next(each for each in axes.containers if each.get_label() == method)[0] for method in methods]
+    lines = [next(bars for bars in axes.containers if bars.get_label() == method)[0] for method in methods]
     at_first_size = [line.get_xdata()[0] for line in lines]
     assert len(set(at_first_size)) == 9
     assert max(at_first_size) - min(at_first_size) < 0.7
@@ -130,8 +130,8 @@ def test_the_data_map_by_hand(tmp_path):
     signals = {"p_true": p_true, "correct": np.where(np.isnan(p_true), np.nan, p_true > 0.5)}
     figure = TrainingDynamics(signals, np.zeros(3, dtype=np.int64)).plot()
     places, correctness = on_the_map(figure)
-    found = sorted(map(tuple, np.column_stack([places, correctness]).round(6).tolist()))
-    assert found == [(0, 0.1, 0), (0, 1, 1), (0.2, 0.4, 0.5)]
+    shown = sorted(map(tuple, np.column_stack([places, correctness]).round(6).tolist()))
+    assert shown == [(0, 0.1, 0), (0, 1, 1), (0.2, 0.4, 0.5)]
     axes, bar = figure.axes
     assert axes.get_title() == "Data map: 3 of 3 rows"
     assert axes.get_xlabel().startswith("variability")

@@ -144,6 +144,7 @@ def test_intervals_are_those_of_the_counts():
         (([], []), "m >= 1"),
         ((np.zeros((2, 3)), [0, 1]), "predictions have 3 columns for 2 classes"),
         ((np.full((2, 2), np.nan), [0, 1]), "NaN or infinite logits"),
+        (([["cat", "dog"], ["dog", "cat"]], [0, 1]), "predictions hold text"),
         (SimpleNamespace(predictions=np.zeros((2, 2)), label_ids=None), "no label_ids"),
         (SimpleNamespace(predictions=(), label_ids=[0, 1]), "wanted predictions of shape"),
         ([{"cat": 0.5, "dog": 0.5}, {"cat": 0.5}], "none for class 'dog'"),
@@ -163,6 +164,8 @@ def test_bad_recalls(given, message):
         {"cat": 10**400, "dog": 0.5},
         object(),
         ([0, [1, 1]], [0, 1]),
+        (predicted([0, 1], [0, 1]), 5),
+        ([0, 1], [0, 1], [{"site": "a"}, {"site": "b"}]),
     ],
 )
 def test_types_that_are_refused(given):

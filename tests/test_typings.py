@@ -30,6 +30,10 @@ source: Dataset | Column = Column(ds, "label").source
 ds.prune("d2")  # wrong
 ds.prune("d2", keep="many")  # wrong
 ds.map(lambda row: row).prune("d2", keep=3, seed="one")  # wrong
+ds.prune("d2", keep=3, dynamics=3)  # wrong
+ds.prune("d2", keep=3, quotas="eqal")  # wrong
+ds.prune("d2", keep=3, encoder=3)  # wrong
+ds.prune("drop", keep=3, recalls=0.5)  # wrong
 ds.prune("d2", keep=3).selection.sumary()  # wrong
 name: str = pruned["train"].prune("d2", keep=3)  # wrong
 load_dataset("me/pets", split="train", streaming=True).prune("d2", keep=3)  # wrong

@@ -5,12 +5,13 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
+from hf_prune.kernels import Floats, Ints
 
 SPARE_CANDIDATES, MANY_SPARE_CANDIDATES = 24, 128
 """Candidates beyond k: bfloat16 settles nearly every row with the few, and most of the others with the many."""
@@ -34,15 +35,13 @@ class Candidates(NamedTuple):
             point which is no candidate and nearer than these can be below.
     """
 
-    points: NDArray[np.int64]
-    at_least: NDArray[np.float64]
-    left_out: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    points: Ints
+    at_least: Floats
+    left_out: Callable[[Floats], Floats]
 
 
-class Proposer(Protocol):
-    """Proposes candidates for rows of the points that it was made for."""
-
-    def __call__(self, rows: NDArray[np.int64]) -> Candidates: ...
+Proposer: TypeAlias = Callable[[Ints], Candidates]
+"""Proposes candidates for rows of the points that it was made for."""
 
 
 class Centred:
@@ -54,19 +53,19 @@ class Centred:
 
     def __init__(self, points: NDArray[Any]) -> None:
         self.points = points
-        self.center: NDArray[np.float64] = points.mean(axis=0, dtype=np.float64)
+        self.center: Floats = points.mean(axis=0, dtype=np.float64)
         largest = 2.0 * max(float(points.max()), -float(points.min())) * math.sqrt(points.shape[1])
         if not largest < 2.0**510:
             raise ArgumentError("`embeddings`: so large that squared distances overflow; scale them down")
         # A power of two is exact; it brings every norm below 2.
         self.scale = 2.0 ** min(1000, -math.floor(math.log2(largest))) if largest > 0 else 1.0
 
-    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float64]:
-        centred: NDArray[np.float64] = (self.points[rows] - self.center) * self.scale
+    def __getitem__(self, rows: slice | Ints) -> Floats:
+        centred: Floats = (self.points[rows] - self.center) * self.scale
         return centred
 
 
-def rounding(d: int, norms: Any, other_norms: Any, unit: float = FLOAT32_UNIT) -> NDArray[np.float64]:
+def rounding(d: int, norms: Any, other_norms: Any, unit: float = FLOAT32_UNIT) -> Floats:
     """How wrong scaled squared distances may be that were added up from dot products, in any order.
 
     (d + 16) units in the last place of (|x| + |y|)^2: for d + 6 products, and rounded input.
@@ -76,5 +75,5 @@ def rounding(d: int, norms: Any, other_norms: Any, unit: float = FLOAT32_UNIT) -
         other_norms: |y|, or a bound of it.
         unit: half the distance from 1 to the next number.
     """
-    wrong: NDArray[np.float64] = (d + 16) * unit * np.square(norms + other_norms) + UNDERFLOW
+    wrong: Floats = (d + 16) * unit * np.square(norms + other_norms) + UNDERFLOW
     return wrong

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hf_prune.kernels import Floats, Ints
 from hf_prune.kernels.fast import loops
 
 
@@ -18,23 +18,23 @@ class Graph(NamedTuple):
         distances: (edges,) float64.
     """
 
-    start: NDArray[np.int64]
-    neighbors: NDArray[np.int64]
-    distances: NDArray[np.float64]
+    start: Ints
+    neighbors: Ints
+    distances: Floats
 
     @property
-    def rows(self) -> NDArray[np.int64]:
+    def rows(self) -> Ints:
         """(edges,) int64 the row that each edge starts from."""
         return np.repeat(np.arange(len(self.start) - 1), np.diff(self.start))
 
 
-def directed_graph(neighbors: NDArray[np.int64], distances: NDArray[np.float64]) -> Graph:
+def directed_graph(neighbors: Ints, distances: Floats) -> Graph:
     """Every row's own neighbours, as they come."""
     n, k = neighbors.shape
     return Graph(np.arange(n + 1, dtype=np.int64) * k, neighbors.ravel().astype(np.int64), distances.ravel())
 
 
-def union_graph(neighbors: NDArray[np.int64], distances: NDArray[np.float64]) -> Graph:
+def union_graph(neighbors: Ints, distances: Floats) -> Graph:
     """An edge both ways wherever either row is a neighbour of the other."""
     n, k = neighbors.shape
     if (compiled := loops()) is not None:

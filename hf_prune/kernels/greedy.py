@@ -4,8 +4,8 @@ import heapq
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hf_prune.kernels import Floats, Ints
 from hf_prune.kernels.fast import loops
 from hf_prune.kernels.graph import Graph
 
@@ -21,19 +21,19 @@ class Picks(NamedTuple):
         suppression: (n,) float64 what it took, 0 if none did.
     """
 
-    order: NDArray[np.int64]
-    left: NDArray[np.float64]
-    suppressed_by: NDArray[np.int64]
-    suppression: NDArray[np.float64]
+    order: Ints
+    left: Floats
+    suppressed_by: Ints
+    suppression: Floats
 
 
-def fading(lengths: NDArray[np.float64], rate: float = 1.0) -> NDArray[np.float64]:
+def fading(lengths: Floats, rate: float = 1.0) -> Floats:
     """The (edges,) weight of each edge, exp(-rate * length)."""
     weights = lengths * -rate
     return np.exp(weights, out=weights)
 
 
-def messages(graph: Graph, scores: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def messages(graph: Graph, scores: Floats, weights: Floats) -> Floats:
     """The forward pass: (n,) sum over each row's neighbours of edge weight times score.
 
     Args:
@@ -48,7 +48,7 @@ def messages(graph: Graph, scores: NDArray[np.float64], weights: NDArray[np.floa
     return np.bincount(graph.rows, sent, minlength=len(scores)).astype(np.float64, copy=False)
 
 
-def pick(graph: Graph, density: NDArray[np.float64], weights: NDArray[np.float64], budget: int) -> Picks:
+def pick(graph: Graph, density: Floats, weights: Floats, budget: int) -> Picks:
     """The reverse pass: `budget` times the row of the largest density, which then lowers that of its neighbours.
 
     The density of a picked row times the edge's weight is subtracted from each neighbour. Where the picked density is

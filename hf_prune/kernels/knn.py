@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.kernels import candidates
+from hf_prune.kernels import Floats, Ints, candidates
 from hf_prune.kernels.candidates import FLOAT64_UNIT, Centred, rounding
 from hf_prune.kernels.fast import loops
 from hf_prune.kernels.measure import closest
@@ -19,12 +19,8 @@ WORKING_BYTES = 64 * 2**20
 
 
 def nearest_neighbors(
-    points: NDArray[Any],
-    k: int,
-    track: Callable[[list[slice]], Iterable[slice]] = iter,
-    *,
-    rows: NDArray[np.int64] | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    points: NDArray[Any], k: int, track: Callable[[list[slice]], Iterable[slice]] = iter, *, rows: Ints | None = None
+) -> tuple[Ints, Floats]:
     """The k nearest other rows of every row, nearest first, ties to the lower row.
 
     A row is never its own neighbour, but its duplicates are. Candidates are proposed in low precision (see
@@ -70,12 +66,7 @@ def nearest_neighbors(
 
 
 def _search_all(
-    centred: Centred,
-    rows: NDArray[np.int64],
-    places: NDArray[np.int64],
-    neighbors: NDArray[np.int64],
-    squared: NDArray[np.float64],
-    share: Share | None,
+    centred: Centred, rows: Ints, places: Ints, neighbors: Ints, squared: Floats, share: Share | None
 ) -> None:
     """Fill in `places` of the result from all points: a float64 product leaves few to measure, but for duplicates."""
     points, k = centred.points, neighbors.shape[1]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_prune.kernels import Floats, Ints
 from hf_prune.kernels.fast import loops
 from hf_prune.kernels.threads import Share
 from hf_prune.kernels.tiles import LANES, tiles
@@ -14,13 +15,8 @@ WORKING_BYTES = 64 * 2**20
 
 
 def closest(
-    points: NDArray[Any],
-    rows: NDArray[np.int64],
-    among: NDArray[np.int64],
-    at_least: NDArray[np.float64],
-    k: int,
-    share: Share | None,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    points: NDArray[Any], rows: Ints, among: Ints, at_least: Floats, k: int, share: Share | None
+) -> tuple[Ints, Floats]:
     """The k nearest of each row's candidates, (rows, c), itself excluded, by squared distance and then by row.
 
     Args:
@@ -43,7 +39,7 @@ def closest(
     return near, far
 
 
-def _squared_distances(points: NDArray[Any], rows: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.float64]:
+def _squared_distances(points: NDArray[Any], rows: Ints, among: Ints) -> Floats:
     """(rows, c) float64, infinite to itself; added up as `compiled` does."""
     d = points.shape[1]
     sums = np.zeros((*among.shape, LANES))
@@ -54,6 +50,6 @@ def _squared_distances(points: NDArray[Any], rows: NDArray[np.int64], among: NDA
     while sums.shape[2] > 1:
         half = sums.shape[2] // 2
         sums = sums[:, :, :half] + sums[:, :, half:]
-    squared: NDArray[np.float64] = sums[:, :, 0]
+    squared: Floats = sums[:, :, 0]
     squared[among == rows[:, None]] = np.inf
     return squared

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.kernels import candidates
+from hf_prune.kernels import Floats, Ints, candidates
 from hf_prune.kernels.candidates import BFLOAT16_UNIT, SPARE_CANDIDATES, UNDERFLOW, Candidates, Centred, rounding
 from hf_prune.kernels.fast import loops
 from hf_prune.kernels.pages import working_space
@@ -44,7 +44,7 @@ class Products:
         self._norms, self._rests = np.empty(n), np.empty(n)  # of the rounded points, and of what was rounded off
         self._spaces = threading.local()
 
-    def __call__(self, rows: NDArray[np.int64]) -> Candidates:
+    def __call__(self, rows: Ints) -> Candidates:
         import torch
 
         n, compiled = len(self._centred.points), loops()
@@ -75,13 +75,7 @@ class Products:
         assert (counts == wanted).all(), "more points than are wanted"
         return self._bounded(rows, keys[:, :wanted], norms, rests)
 
-    def _bounded(
-        self,
-        rows: NDArray[np.int64],
-        keys: NDArray[np.int64],
-        norms: NDArray[np.float64],
-        rests: NDArray[np.float64],
-    ) -> Candidates:
+    def _bounded(self, rows: Ints, keys: Ints, norms: Floats, rests: Floats) -> Candidates:
         d, scale = self._centred.points.shape[1], self._centred.scale
         points, bounds = np.empty(keys.shape, dtype=np.int64), np.empty(keys.shape)
 
@@ -99,7 +93,7 @@ class Products:
         self._share(fill, tiles(len(rows), candidates.QUERIES_AT_A_TIME))
         farthest = self._numbers(keys[:, -1] >> 32)
 
-        def left_out(kth: NDArray[np.float64]) -> NDArray[np.float64]:
+        def left_out(kth: Floats) -> Floats:
             # A point that near has no larger norm than this, rounded no larger than that, and loses no more.
             other_norms = norms + rests + np.sqrt(kth) * scale
             other_rests = np.minimum(self._rests.max(), BFLOAT16_UNIT * other_norms + UNDERFLOW)
@@ -108,19 +102,11 @@ class Products:
 
         return Candidates(points, bounds, left_out)
 
-    def _numbers(self, bits: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _numbers(self, bits: Ints) -> Floats:
         shifted = bits.astype(np.int32) << 16 if self._bfloat16 else bits.astype(np.int32)
         return shifted.view(np.float32).astype(np.float64)
 
-    def _prepare(
-        self,
-        rows: slice | NDArray[np.int64],
-        bits: NDArray[Any],
-        norms: NDArray[np.float64],
-        rests: NDArray[np.float64],
-        *,
-        query: bool,
-    ) -> None:
+    def _prepare(self, rows: slice | Ints, bits: NDArray[Any], norms: Floats, rests: Floats, *, query: bool) -> None:
         """Fill in one side of the product, the norms of its rounded points and of what was rounded off."""
         import torch
 

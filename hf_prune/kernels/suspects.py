@@ -5,6 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_prune.kernels import Floats, Ints
+from hf_prune.kernels.tiles import tiles
+
 ROWS_AT_A_TIME = 2**14
 MOST_OF_A_CLASS = (2, 3)
 """No more than this fraction of the rows with one label is ever cut."""
@@ -19,12 +22,12 @@ class Votes(NamedTuple):
         support: (n,) int64 votes for the row's own label less those for the strongest other, below 0 where outvoted.
     """
 
-    winner: NDArray[np.int64]
-    lead: NDArray[np.int64]
-    support: NDArray[np.int64]
+    winner: Ints
+    lead: Ints
+    support: Ints
 
 
-def votes(neighbors: NDArray[np.int64], labels: NDArray[np.int64]) -> Votes:
+def votes(neighbors: Ints, labels: Ints) -> Votes:
     """Every row's neighbours vote with their labels.
 
     Args:
@@ -35,8 +38,7 @@ def votes(neighbors: NDArray[np.int64], labels: NDArray[np.int64]) -> Votes:
     """
     n = len(labels)
     all_votes = Votes(*(np.empty(n, dtype=np.int64) for _ in Votes._fields))
-    for start in range(0, n, ROWS_AT_A_TIME):
-        tile = slice(start, start + ROWS_AT_A_TIME)
+    for tile in tiles(n, ROWS_AT_A_TIME):
         own, near = labels[tile, None], labels[neighbors[tile]]
         count = (near[:, :, None] == near[:, None, :]).sum(axis=2)
         most = count.max(axis=1, initial=0, keepdims=True)
@@ -48,7 +50,7 @@ def votes(neighbors: NDArray[np.int64], labels: NDArray[np.int64]) -> Votes:
     return all_votes
 
 
-def suspect_fraction(vote: Votes, labels: NDArray[np.int64]) -> tuple[float, NDArray[np.bool_]]:
+def suspect_fraction(vote: Votes, labels: Ints) -> tuple[float, NDArray[np.bool_]]:
     """The share of labels that neighbours contradict where they agree best with each other, and those rows.
 
     The core of each class, as voted, is its 1/8 with the largest lead (ties included), and up to a half of it in data
@@ -71,7 +73,7 @@ def suspect_fraction(vote: Votes, labels: NDArray[np.int64]) -> tuple[float, NDA
     return float((sizes * (wrong / np.maximum(rows, 1))).sum() / n), core
 
 
-def most_suspect(trust: NDArray[np.float64], labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def most_suspect(trust: Floats, labels: Ints, count: int) -> Ints:
     """Up to `count` rows of the lowest trust below 0, ascending by row; ties go to the lowest row.
 
     Of the rows with one label no more than two thirds are taken, the least trusted ones; the others are let off and
@@ -89,7 +91,7 @@ def most_suspect(trust: NDArray[np.float64], labels: NDArray[np.int64], count: i
     return np.sort(by_label[place < most_of(np.bincount(labels))[label]])
 
 
-def most_of(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def most_of(sizes: Ints) -> Ints:
     """How many rows of a class may be cut, by the class's size."""
     part, whole = MOST_OF_A_CLASS
     return part * sizes // whole

@@ -12,6 +12,6 @@ ALIGNED = 64
 def tiles(n: int, size: int) -> list[slice]:
     """`range(n)` in parts of at most `size`, and if that is a multiple of ALIGNED, of about the same length."""
     if size % ALIGNED == 0 and n > size:
-        each = math.ceil(n / math.ceil(n / size))
-        size = math.ceil(each / ALIGNED) * ALIGNED
+        even = math.ceil(n / math.ceil(n / size))
+        size = math.ceil(even / ALIGNED) * ALIGNED
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]

@@ -3,8 +3,8 @@
 Importing this package imports evaluate, which takes seconds; `import hf_prune` does not do it.
 """
 
-from hf_prune.metrics.balanced_accuracy import BalancedAccuracy as BalancedAccuracy
-from hf_prune.metrics.recall_gap import RecallGap as RecallGap
-from hf_prune.metrics.recall_std import RecallStd as RecallStd
-from hf_prune.metrics.worst_class_accuracy import WorstClassAccuracy as WorstClassAccuracy
-from hf_prune.metrics.worst_group_accuracy import WorstGroupAccuracy as WorstGroupAccuracy
+from hf_prune.metrics.accuracies import BalancedAccuracy as BalancedAccuracy
+from hf_prune.metrics.accuracies import RecallGap as RecallGap
+from hf_prune.metrics.accuracies import RecallStd as RecallStd
+from hf_prune.metrics.accuracies import WorstClassAccuracy as WorstClassAccuracy
+from hf_prune.metrics.accuracies import WorstGroupAccuracy as WorstGroupAccuracy

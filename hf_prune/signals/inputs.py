@@ -13,7 +13,7 @@ from hf_prune.dynamics.dynamics import TrainingDynamics, checked_dynamics
 from hf_prune.dynamics.rows import check_count, check_rows
 from hf_prune.errors import AlignmentError, ArgumentError, MissingSignalError
 from hf_prune.groups import Groups, crossed, encode
-from hf_prune.labels import check_column, column_groups, default_label_column, label_groups
+from hf_prune.labels import check_column, column_groups, find_label_column, label_groups
 from hf_prune.selection.selection import live_selection
 from hf_prune.signals.arrays import check_length, float_array
 from hf_prune.signals.given import ByLike, DynamicsLike
@@ -43,9 +43,7 @@ class Inputs:
         self._record: dict[str, Any] = {}
         if {"embeddings", "encoder"} <= set(self._passed):
             raise ArgumentError("`embeddings`, `encoder`: pass one of the two; the encoder computes embeddings")
-        if label_column is not None:
-            check_column(dataset, "label_column", label_column)
-        self._label_column = label_column or default_label_column(dataset)
+        self._label_column = find_label_column(dataset, label_column)
 
     @property
     def available(self) -> frozenset[str]:
@@ -102,13 +100,12 @@ class Inputs:
         by = self._by
         if by is None:
             return self._read("labels"), None
-        if isinstance(by, str):
-            check_column(self._dataset, "by", by)
-            return self._column_groups(by), {"column": by}
-        if isinstance(by, tuple) and by and all(isinstance(column, str) for column in by):
-            for column in by:
+        columns = (by,) if isinstance(by, str) else by
+        if isinstance(columns, tuple) and columns and all(isinstance(column, str) for column in columns):
+            for column in columns:
                 check_column(self._dataset, "by", column)
-            return crossed({column: self._column_groups(column) for column in by}), {"columns": list(by)}
+            groups = crossed({column: self._column_groups(column) for column in columns})
+            return groups, {"column": by} if isinstance(by, str) else {"columns": list(columns)}
         groups = replace(encode("by", by), numbered=False)
         check_length("by", len(groups.codes), len(self._dataset))
         return groups, {"array": list(groups.names), "digest": array_digest(groups.codes)}
@@ -118,11 +115,18 @@ class Inputs:
         scores = float_array(self._dataset, "scores", given, 1).astype(np.float64)
         return scores, {"column": given if isinstance(given, str) else None, "digest": array_digest(scores)}
 
-    def _embeddings(self) -> Reading:
-        return self._own_embeddings or self._features(("last",))
-
-    def _early_embeddings(self) -> Reading:
-        return self._own_embeddings or self._features(("early", "last"))
+    def _embeddings(self, *moments: str) -> Reading:
+        """What was passed, or an encoder gives; else features of the first of `moments` with all rows, or the last."""
+        if self._own_embeddings is not None:
+            return self._own_embeddings
+        recorder = self._passed.get("embeddings")
+        features = (self._read("dynamics") if recorder is None else self._checked(recorder)).features
+        if "last" not in features:
+            raise MissingSignalError(f"`embeddings`: these dynamics hold no features; {how_to_give('embeddings')}")
+        # The minimum of numbers one of which is NaN is NaN, and takes no array of bools to find.
+        whole = (moment for moment in moments if moment in features and not np.isnan(features[moment].min()))
+        moment = next(whole, "last")
+        return self._embedding_array(features[moment], LAST_FEATURES if moment == "last" else f"{moment} features")
 
     @cached_property
     def _own_embeddings(self) -> Reading | None:
@@ -136,17 +140,6 @@ class Inputs:
         if value is None or hasattr(value, "dynamics") or isinstance(value, TrainingDynamics):
             return None
         return self._embedding_array(value, f"column {value}" if isinstance(value, str) else "array")
-
-    def _features(self, moments: tuple[str, ...]) -> Reading:
-        """Features of the first of `moments` that was recorded for every row, else of the last of them."""
-        recorder = self._passed.get("embeddings")
-        features = (self._read("dynamics") if recorder is None else self._checked(recorder)).features
-        if moments[-1] not in features:
-            raise MissingSignalError(f"`embeddings`: these dynamics hold no features; {how_to_give('embeddings')}")
-        # The minimum of numbers one of which is NaN is NaN, and takes no array of bools to find.
-        whole = (moment for moment in moments[:-1] if moment in features and not np.isnan(features[moment].min()))
-        moment = next(whole, moments[-1])
-        return self._embedding_array(features[moment], LAST_FEATURES if moment == "last" else f"{moment} features")
 
     def _embedding_array(self, value: Any, origin: str) -> Reading:
         array = float_array(self._dataset, "embeddings", value, 2)
@@ -195,7 +188,7 @@ _READERS: Mapping[str, Callable[[Inputs], Reading]] = {
     "groups": Inputs._groups,
     "scores": Inputs._scores,
     "embeddings": Inputs._embeddings,
-    "early_embeddings": Inputs._early_embeddings,
+    "early_embeddings": lambda inputs: inputs._embeddings("early"),
     "rows": Inputs._rows,
     "dynamics": Inputs._dynamics,
     "recalls": Inputs._recalls,

@@ -1,9 +1,10 @@
 """What a method may read of a dataset: row-aligned arrays, the same for all rows or one class of them."""
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import numpy as np
+from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_prune.dynamics.dynamics import TrainingDynamics
@@ -12,9 +13,6 @@ from hf_prune.groups import Groups, crossed
 from hf_prune.labels import HOW_TO_GIVE as HOW_TO_GIVE_LABELS
 from hf_prune.recalls import RecallsLike
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
 HOW_TO_GIVE = {
     "labels": HOW_TO_GIVE_LABELS,
     "groups": "pass by= or label_column= with the name of a column of ints, strings or bools",
@@ -22,11 +20,10 @@ HOW_TO_GIVE = {
     "(D2 also takes a difficulty of your own as scores=)",
     "embeddings": "pass embeddings= with an (n, d) array or a column name, or encoder= with a checkpoint's name, or "
     "train with PruningTrainerCallback(features=True) and pass dynamics=",
-    "early_embeddings": 'for cutoff="auto" pass embeddings= with an (n, d) array or a column name, or encoder= with a '
-    "checkpoint's name, or train with PruningTrainerCallback(features=True) and pass dynamics=; or pass cutoff=0",
     "scores": "pass scores= with one number for each row, higher = harder",
     "recalls": "pass recalls=trainer.predict(validation), or a mapping from class to recall on held-out data",
 }
+HOW_TO_GIVE["early_embeddings"] = f'for cutoff="auto" {HOW_TO_GIVE["embeddings"]}; or pass cutoff=0'
 """For each signal the line that tells a user how to give it."""
 
 LAST_FEATURES = "features of the last recorded epoch"
@@ -98,20 +95,17 @@ class Signals:
     @property
     def dynamics(self) -> TrainingDynamics:
         """Training dynamics of the whole dataset; read them inside `shared`, which cuts the result to these rows."""
-        dynamics: TrainingDynamics = self._read("dynamics")
-        return dynamics
+        return cast(TrainingDynamics, self._read("dynamics"))
 
     @property
-    def rows(self) -> "Dataset":
+    def rows(self) -> Dataset:
         """The whole dataset, for scores that read its columns; read it inside `shared`."""
-        dataset: Dataset = self._read("rows")
-        return dataset
+        return cast(Dataset, self._read("rows"))
 
     @property
     def recalls(self) -> RecallsLike | Callable[[NDArray[np.int64]], RecallsLike]:
         """Recalls as the user gave them, for `read_recalls`, or a function from positions in the dataset to these."""
-        recalls: RecallsLike | Callable[[NDArray[np.int64]], RecallsLike] = self._read("recalls")
-        return recalls
+        return cast(RecallsLike | Callable[[NDArray[np.int64]], RecallsLike], self._read("recalls"))
 
     @property
     def labels(self) -> Groups:
@@ -142,7 +136,7 @@ class Signals:
         return self._given[name]
 
     def _groups(self, name: str) -> Groups:
-        groups: Groups = self._read(name)
+        groups = cast(Groups, self._read(name))
         return groups if self._rows is None else groups.take(self._rows)
 
     def _cut(self, array: NDArray[Any]) -> NDArray[Any]:

@@ -3,9 +3,9 @@ import pytest
 
 from hf_prune.kernels import candidates, fast, graph, knn, measure, products, proposers
 from hf_prune.kernels.candidates import Centred
-from hf_prune.kernels.faiss_flat import FaissFlat
 from hf_prune.kernels.knn import nearest_neighbors
 from hf_prune.kernels.products import Products
+from hf_prune.kernels.proposers import FaissFlat
 from hf_prune.kernels.threads import threads
 
 
@@ -136,12 +136,12 @@ def test_some_rows_only(path):
 def test_bounds_hold(kind, proposer):
     """What is said of candidates and of all others is true, whatever the low precision made of them."""
     points = POINTS[kind]
-    with threads() as each:
+    with threads() as share:
         centred = Centred(points)
         propose = (
             FaissFlat(centred, 3)
             if proposer == "plain"
-            else Products(centred, 3, each, bfloat16=proposer == "bfloat16")
+            else Products(centred, 3, share, bfloat16=proposer == "bfloat16")
         )
         proposed = propose(np.arange(len(points)))
     exact = np.stack([slow_squared(points.astype(np.float64), point) for point in points.astype(np.float64)])
@@ -161,8 +161,8 @@ def test_bounds_hold(kind, proposer):
 
 def test_bfloat16_settles_most_rows_of_wide_clusters():
     points = clustered(np.random.default_rng(3), 3000, 256, np.float32)
-    with threads() as each:
-        proposed = Products(Centred(points), 10, each, bfloat16=True)(np.arange(3000))
+    with threads() as share:
+        proposed = Products(Centred(points), 10, share, bfloat16=True)(np.arange(3000))
     _, distances = nearest_neighbors(points, 10)
     assert (distances[:, -1] ** 2 < proposed.left_out(distances[:, -1] ** 2)).mean() > 0.9
 
@@ -187,8 +187,8 @@ def test_torch_keeps_its_threads():
     try:
         expected = nearest_neighbors(POINTS["float32"], 5)
         assert torch.get_num_threads() == 2
-        with pytest.raises(ZeroDivisionError), threads() as each:
-            each(lambda part: 1 // part.start, [slice(0, 1)])
+        with pytest.raises(ZeroDivisionError), threads() as share:
+            share(lambda part: 1 // part.start, [slice(0, 1)])
         assert torch.get_num_threads() == 2
         torch.set_num_threads(1)
         np.testing.assert_array_equal(expected[0], nearest_neighbors(POINTS["float32"], 5)[0])

@@ -29,6 +29,8 @@ def test_labels():
     assert (result["worst_class_accuracy"], result["worst_class"]) == (0.75, 0)
     with pytest.raises(ValueError, match="`labels`: class 7 has no references; leave it out of labels="):
         metric.compute(predictions=PREDICTIONS, references=REFERENCES, labels=[7])
+    with pytest.raises(hf_prune.ArgumentError, match=r"`labels`: class 4\.5 has no references"):
+        metric.compute(predictions=PREDICTIONS, references=REFERENCES, labels=[0, 4.5])
     with pytest.raises(hf_prune.ArgumentError, match="`labels`: wanted at least one class id"):
         metric.compute(predictions=PREDICTIONS, references=REFERENCES, labels=[])
 

@@ -3,10 +3,9 @@ import pytest
 from datasets import Dataset
 
 import hf_prune  # noqa: F401 - attaches Dataset.prune
-from hf_prune.kernels import approximate, neighbors
-from hf_prune.kernels.approximate import approximate_neighbors
+from hf_prune.kernels import neighbors
 from hf_prune.kernels.knn import nearest_neighbors
-from hf_prune.kernels.neighbors import find_neighbors
+from hf_prune.kernels.neighbors import approximate_neighbors, find_neighbors
 
 
 @pytest.fixture
@@ -16,10 +15,10 @@ def clusters():
 
 
 def test_clusters_are_found_again(clusters, monkeypatch):
-    monkeypatch.setattr(approximate, "PROBES", 12)  # of 55
+    monkeypatch.setattr(neighbors, "PROBES", 12)  # of 55
     near = approximate_neighbors(clusters, 5)
-    neighbors = nearest_neighbors(clusters, 5)[0]
-    true_recall = np.mean([len(np.intersect1d(a, b)) for a, b in zip(near.neighbors, neighbors, strict=True)]) / 5
+    exact = nearest_neighbors(clusters, 5)[0]
+    true_recall = np.mean([len(np.intersect1d(a, b)) for a, b in zip(near.neighbors, exact, strict=True)]) / 5
     assert 0.8 < true_recall < 1
     assert near.recall == pytest.approx(true_recall, abs=0.03)
     again = approximate_neighbors(clusters, 5)
@@ -37,7 +36,7 @@ def test_pairs_have_their_exact_distances_in_order(clusters):
 
 
 def test_all_clusters_searched_is_exact(clusters, monkeypatch):
-    monkeypatch.setattr(approximate, "PROBES", 1000)
+    monkeypatch.setattr(neighbors, "PROBES", 1000)
     near = approximate_neighbors(clusters[:500], 5)
     np.testing.assert_array_equal(near.neighbors, nearest_neighbors(clusters[:500], 5)[0])
     assert near.recall == 1
@@ -66,7 +65,7 @@ def test_the_record_says_how_neighbours_were_found(clusters, monkeypatch):
 
 @pytest.mark.parametrize("k", [1, 30, 99])
 def test_duplicates_empty_clusters_and_many_neighbours(k, monkeypatch):
-    monkeypatch.setattr(approximate, "PROBES", 1)
+    monkeypatch.setattr(neighbors, "PROBES", 1)
     points = np.repeat(np.random.default_rng(1).normal(size=(4, 3)), 25, axis=0)
     near = approximate_neighbors(points, k)
     assert near.neighbors.shape == (100, k)
