@@ -1,10 +1,9 @@
 """The dataset card's section on how the rows were selected. What comes from data is text there and nothing else."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from hf_prune.config import registered
 from hf_prune.groups import shortened
 from hf_prune.hub.card_text import plain
 from hf_prune.selection.selected import Selected
@@ -90,13 +89,6 @@ def _groups(table: list[dict[str, Any]]) -> str:
 
 def _references(selection: Selected) -> list[str]:
     """What to cite for the methods and quotas of all steps, each once."""
-    used = [registered(kind).get(name) for step in selection.steps for kind, name in _names(step.method)]
-    return list(dict.fromkeys(filter(None, (getattr(cls, "reference", "") for cls in used))))
-
-
-def _names(config: Any) -> Iterator[tuple[str, str]]:
-    """Kind and name of every method and quotas in a config."""
-    if isinstance(config, Mapping):
-        yield from ((kind, config[kind]) for kind in ("method", "score", "rule") if isinstance(config.get(kind), str))
-        for value in config.values():
-            yield from _names(value)
+    methods = [method for step in selection.steps if (method := step.build()) is not None]
+    references = [part.reference for method in methods for part in method.walk() if part.reference]
+    return list(dict.fromkeys(references))

@@ -11,28 +11,33 @@ import pyarrow.parquet as pq
 
 from hf_prune.errors import ArgumentError
 from hf_prune.files import put_back, whole_folder
-from hf_prune.selection.record import FORMAT
+from hf_prune.selection.record import FORMAT, S, from_record, to_record
+from hf_prune.selection.selected import Selected
 
 JSON, PARQUET = "selection.json", "selection.parquet"
 MOST_ROWS = 2**33
 """A larger row count is taken for made up."""
 
 
-def write_record(path: str | os.PathLike[str], header: dict[str, Any], table: pa.Table) -> None:
+def write_record(path: str | os.PathLike[str], selection: Selected, **options: Any) -> None:
     """Make the folder `path`; a record that is there is replaced only once the new one is complete.
+
+    Args:
+        options: those of `to_record`.
 
     Raises:
         ArgumentError: something is at `path` that is no record.
     """
     if os.path.lexists(path) and not _may_replace(Path(path)):
         raise ArgumentError(f"`path`: {os.fspath(path)!r} exists and is no saved selection; name a new folder")
+    header, table = to_record(selection, **options)
     with whole_folder(path) as folder:
         for name, write in WRITERS.items():
             write(folder / name, header, table)
 
 
-def read_record(path: str | os.PathLike[str]) -> tuple[dict[str, Any], pa.Table]:
-    """The header and the rows that `write_record` wrote.
+def read_record(cls: type[S], path: str | os.PathLike[str]) -> S:
+    """The Selection that `write_record` wrote.
 
     Raises:
         ArgumentError: no record at `path`, one of another format, or a damaged one.
@@ -42,20 +47,20 @@ def read_record(path: str | os.PathLike[str]) -> tuple[dict[str, Any], pa.Table]
     if not (folder / JSON).is_file():
         raise ArgumentError(f"`path`: no {JSON} in {str(folder)!r}; wanted a folder that Selection.save wrote")
     try:
-        header = json.loads((folder / JSON).read_text(encoding="utf-8"))
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
-            raise ArgumentError(
-                f"`path`: {str(folder / JSON)!r} is not of the format {FORMAT!r} that this version reads"
-            )
-        rows = pq.read_metadata(folder / PARQUET).num_rows
-        if rows != header.get("rows") or rows > MOST_ROWS:  # before anything as long is reserved
-            raise ValueError(f"{rows} rows in {PARQUET}, {header.get('rows')} in {JSON}, {MOST_ROWS} at most")
-        table = pq.read_table(folder / PARQUET, partitioning=None)
-    except ArgumentError:
-        raise
-    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
+        if header := _header(folder):
+            rows = pq.read_metadata(folder / PARQUET).num_rows
+            if rows != header.get("rows") or rows > MOST_ROWS:  # before anything as long is reserved
+                raise ValueError(f"{rows} rows in {PARQUET}, {header.get('rows')} in {JSON}, {MOST_ROWS} at most")
+            return from_record(cls, header, pq.read_table(folder / PARQUET, partitioning=None))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException) as error:
         raise ArgumentError(f"`path`: the selection in {str(folder)!r} is damaged: {error}") from error
-    return header, table
+    raise ArgumentError(f"`path`: {str(folder / JSON)!r} is not of the format {FORMAT!r} that this version reads")
+
+
+def _header(folder: Path) -> dict[str, Any] | None:
+    """What selection.json holds; None if it is not of our format."""
+    header = json.loads((folder / JSON).read_text(encoding="utf-8"))
+    return header if isinstance(header, dict) and header.get("format") == FORMAT else None
 
 
 def _write_header(path: Path, header: dict[str, Any], table: pa.Table) -> None:
@@ -64,15 +69,14 @@ def _write_header(path: Path, header: dict[str, Any], table: pa.Table) -> None:
 
 def _write_rows(path: Path, header: dict[str, Any], table: pa.Table) -> None:
     """Parquet in the encoding that is smallest: for few values, for rows that are counted, for numbers of any kind."""
-    few = [field.name for field in table.schema if pa.types.is_dictionary(field.type) or field.name == "group"]
-    encoding = {}
-    for field in table.schema:
-        counted, number = field.name == "row", pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-        if number and field.name not in few:
-            encoding[field.name] = "DELTA_BINARY_PACKED" if counted else "BYTE_STREAM_SPLIT"
-    pq.write_table(
-        table, path, compression="zstd", compression_level=9, use_dictionary=few, column_encoding=encoding or None
-    )
+    kinds = {field.name: field.type for field in table.schema}
+    few = [name for name, kind in kinds.items() if pa.types.is_dictionary(kind) or name == "group"]
+    encoding = {
+        name: "DELTA_BINARY_PACKED" if name == "row" else "BYTE_STREAM_SPLIT"
+        for name, kind in kinds.items()
+        if name not in few and (pa.types.is_integer(kind) or pa.types.is_floating(kind))
+    }
+    pq.write_table(table, path, compression="zstd", compression_level=9, use_dictionary=few, column_encoding=encoding)
 
 
 WRITERS: dict[str, Callable[[Path, dict[str, Any], pa.Table], None]] = {JSON: _write_header, PARQUET: _write_rows}
@@ -84,10 +88,7 @@ def _may_replace(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     names = {entry.name for entry in folder.iterdir()}
-    if not names:
-        return True
     try:
-        header = json.loads((folder / JSON).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return not names or (names <= set(WRITERS) and _header(folder) is not None)
+    except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(header, dict) and header.get("format") == FORMAT and names <= set(WRITERS)

@@ -3,28 +3,25 @@
 import contextlib
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingExtraError
 from hf_prune.hub.card_text import amended
 from hf_prune.hub.commit import commit
 from hf_prune.hub.data_files import Splits
-from hf_prune.hub.repository import Repository, download, folder_of
+from hf_prune.hub.repository import Repository, folder_of
 from hf_prune.labels import label_groups
 from hf_prune.plots import plot_groups
 from hf_prune.selection.card import section
-from hf_prune.selection.files import WRITERS, write_record
-from hf_prune.selection.record import to_record
+from hf_prune.selection.files import write_record
 from hf_prune.selection.selected import Selected
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
-
-Loaded = TypeVar("Loaded")
 
 PICTURE = "selection.png"
 MOST_CLASSES = 1000
@@ -63,7 +60,7 @@ class SplitRecord:
         Returns:
             From paths in the repository to those of the files.
         """
-        write_record(folder, *to_record(self.selection, compact=True, explain=self.explain, id_column=self.id_column))
+        write_record(folder, self.selection, compact=True, explain=self.explain, id_column=self.id_column)
         if self.shown.groups is not None:
             with contextlib.suppress(MissingExtraError), warnings.catch_warnings():  # no reason to install matplotlib
                 warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # nor a font for every script
@@ -93,43 +90,6 @@ def push_records(
 
         message = "; ".join(f"hf_prune: record of {record.config}/{record.split}" for record in records)
         return commit(repository, files, message, change=change, coming=coming)
-
-
-def push_selection(
-    selection: Selected,
-    repo_id: str,
-    *,
-    config: str = "default",
-    split: str | None = None,
-    explain: bool = False,
-    id_column: str | None = None,
-    **repository: Any,
-) -> "CommitInfo":
-    """Push a record alone; see Selection.push_to_hub.
-
-    Args:
-        repository: the options of Repository.
-    """
-    split = split or selection.source.origin.get("split") or "train"
-    record = SplitRecord(selection, config, split, explain, id_column)
-    return push_records(Repository(repo_id, **repository), [record])
-
-
-def pull_selection(
-    load: Callable[[Path], Loaded],
-    repo_id: str,
-    config: str,
-    split: str,
-    revision: str | None,
-    token: str | bool | None,
-) -> Loaded:
-    """The selection that `load` reads from the folder of a pushed record; see Selection.from_hub."""
-    folder = folder_of(config, split)
-    files = download(repo_id, [f"{folder}/{name}" for name in WRITERS], revision, token)
-    try:
-        return load(files[0].parent)
-    except ArgumentError as error:
-        raise ArgumentError(f"`repo_id`: the record in {repo_id!r} can't be used; {error}") from error
 
 
 def with_classes(selection: Selected) -> Selected:

@@ -8,15 +8,16 @@ from typing import Any, TypeVar, get_type_hints
 import numpy as np
 import pyarrow as pa
 from huggingface_hub.dataclasses import type_validator
+from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
 from hf_prune.groups import Groups
-from hf_prune.selection.evidence import from_columns, kinds_of, to_columns
-from hf_prune.selection.explain import method_of
+from hf_prune.selection.evidence import from_columns, kinds_of, read_column, rounded, to_columns
 from hf_prune.selection.selected import Selected
 from hf_prune.selection.source import Source, ids_of
 from hf_prune.selection.step import Step
 
+S = TypeVar("S", bound=Selected)
 T = TypeVar("T")
 
 FORMAT = "hf_prune.selection/2"
@@ -52,12 +53,24 @@ def to_record(
         id_column: a column of the source whose values name its rows, in place of their positions; by default the ids
             that the selection was read with, if any.
     """
-    groups, source, n, method = selection.groups, selection.source, selection.n, method_of(selection)
-    ids = source.ids if id_column is None else _ids(source, id_column)
+    groups, source, n, kept = selection.groups, selection.source, selection.n, selection.kept
+    method, ids = selection.steps[-1].build(), source.ids
+    if id_column is not None:
+        if source.dataset is None:
+            raise ArgumentError(
+                "`id_column`: the selection has no source at hand, as after load or pickle; name the column where the "
+                "selection is made"
+            )
+        ids = id_column, ids_of(source.dataset, id_column)
     evidence = selection.evidence if explain else {}
-    if compact and method is not None:
-        derivable = {name for part in method.walk() for name in getattr(part, "derivable", ())}
-        evidence = {name: values for name, values in evidence.items() if name not in derivable}
+    if compact:
+        derivable = {name for part in (method.walk() if method else ()) for name in getattr(part, "derivable", ())}
+        amounts = {name for name, kind in kinds_of(evidence).items() if kind == "amount"}
+        evidence = {
+            name: rounded(values) if name in amounts else values
+            for name, values in evidence.items()
+            if name not in derivable
+        }
     header = Header(
         format=FORMAT,
         hf_prune=importlib.metadata.version("hf_prune"),
@@ -75,91 +88,76 @@ def to_record(
     )
     small = np.int32 if compact and n < 2**31 else np.int64
     columns: dict[str, Any] = {"row": np.arange(n, dtype=small)} if ids is None else {"id": ids[1]}
-    columns |= {"kept": selection.kept}
-    columns |= {"score": selection.scores.astype(np.float32) if compact else selection.scores}
+    columns |= {"kept": kept, "score": selection.scores.astype(np.float32 if compact else np.float64)}
     if selection.rank is not None:
         rank = np.zeros(n, dtype=small)
         rank[selection.indices] = selection.rank
-        columns["rank"] = pa.array(rank, mask=~selection.kept)
+        columns["rank"] = pa.array(rank, mask=~kept)
     if groups is not None:
         columns["group"] = groups.codes.astype(small)
-    columns["reason"] = reasons(selection)
+    own = {} if method is None else method.reasons(kept, selection.evidence)
+    columns["reason"] = _reasons(kept, own, selection.dropped_before)
     if selection.picked is not None and not compact:
         columns["picked"] = selection.picked
-    return asdict(header), pa.table(columns | to_columns(evidence, compact=compact))
+    return asdict(header), pa.table(columns | to_columns(evidence))
 
 
-def reasons(selection: Selected) -> pa.Array:
+def _reasons(
+    kept: NDArray[np.bool_], own: Mapping[str, NDArray[np.bool_]], dropped_before: NDArray[np.bool_]
+) -> pa.Array:
     """(n,) in a few words why each row was kept or dropped, for people who read the table."""
-    kept = selection.kept
-    own = {} if (method := method_of(selection)) is None else method.reasons(kept, selection.evidence)
     words = ["not picked", "kept", *own, "dropped by an earlier step"]
     codes = kept.astype(np.int8)
-    for code, rows in enumerate(own.values(), start=2):
+    for code, rows in enumerate((*own.values(), dropped_before), start=2):
         codes[rows] = code
-    codes[selection.dropped_before] = len(words) - 1
     return pa.DictionaryArray.from_arrays(codes, words)
 
 
-def _ids(source: Source, column: str) -> tuple[str, pa.Array]:
-    """The column's name and its values in the source, each another."""
-    if source.dataset is None:
-        raise ArgumentError(
-            "`id_column`: the selection has no source at hand, as after load or pickle; name the column where the "
-            "selection is made"
-        )
-    return column, ids_of(source.dataset, column)
-
-
-def from_record(values: Mapping[str, Any], table: pa.Table) -> dict[str, Any]:
-    """The fields of the Selection.
+def from_record(cls: type[S], values: Mapping[str, Any], table: pa.Table) -> S:
+    """The Selection that was written.
 
     Raises:
         ValueError, KeyError, TypeError: the record is damaged or contradicts itself.
     """
     header, n = _typed(Header, values), table.num_rows
-    kept = _column(table, "kept", pa.types.is_boolean)
-    indices = np.flatnonzero(kept).astype(np.int64)
+    indices = np.flatnonzero(read_column(table, "kept", "mark"))
     _require(n == header.rows, f"{n} rows in the table, {header.rows} in the header")
     _require(len(indices) == header.kept, f"{len(indices)} kept rows in the table, {header.kept} in the header")
-    rank = picked = None
+    rank = picked = ids = None
     if "rank" in table.column_names:
         rank = np.asarray(table.column("rank").drop_null(), dtype=np.int64)
         _require(np.array_equal(np.sort(rank), np.arange(len(indices))), "the ranks are no order of the kept rows")
     if "picked" in table.column_names:
-        picked = _column(table, "picked", pa.types.is_integer).astype(np.int64)
-        _require(n == 0 or -1 <= picked.min() <= picked.max() < n, "places in the picking order that can't be")
+        picked = read_column(table, "picked", "position", n, "has places in the picking order that can't be")
+    if header.id_column is not None:
+        ids = header.id_column, table.column("id").combine_chunks()
     steps = tuple(_typed(Step, step) for step in header.steps)
     _require(bool(steps), "no step")
     for step in steps:
         str(step)  # a method that can be described
         _require(step.n >= len(indices), f"a step that saw {step.n} rows")
-    ids = None
-    if header.id_column is not None:
-        ids = header.id_column, table.column("id").combine_chunks()
-    fields = {
-        "indices": indices,
-        "n": n,
-        "scores": _column(table, "score", pa.types.is_floating).astype(np.float64),
-        "steps": steps,
-        "source": Source(n, header.origin, digests=header.digests, ids=ids),
-        "rank": rank,
-        "groups": _groups(header, table),
-        "at_least": header.at_least,
-        "evidence": from_columns(table, header.evidence),
-        "picked": picked,
-        "pruned": header.pruned,
-    }
-    _check_details(Selected(**fields))
-    return fields
+    selection = cls(
+        indices=indices,
+        n=n,
+        scores=read_column(table, "score", "amount"),
+        steps=steps,
+        source=Source(n, header.origin, recorded=header.digests, ids=ids),
+        rank=rank,
+        groups=_groups(header, table),
+        at_least=header.at_least,
+        evidence=from_columns(table, header.evidence),
+        picked=picked,
+        pruned=header.pruned,
+    )
+    _check_details(selection)
+    return selection
 
 
 def _groups(header: Header, table: pa.Table) -> Groups | None:
     if header.group_values is None or header.group_names is None:
         return None
     _require(len(header.group_values) == len(header.group_names), "as many group names as values are wanted")
-    codes = _column(table, "group", pa.types.is_integer).astype(np.int64)
-    _require(len(codes) == 0 or -1 <= codes.min() <= codes.max() < len(header.group_names), "rows of unknown groups")
+    codes = read_column(table, "group", "position", len(header.group_names), "has rows of unknown groups")
     # JSON has no tuples, which is what the values of combined columns are.
     values = tuple(tuple(value) if isinstance(value, list) else value for value in header.group_values)
     return Groups(codes, values, tuple(header.group_names))
@@ -167,32 +165,21 @@ def _groups(header: Header, table: pa.Table) -> Groups | None:
 
 def _check_details(selection: Selected) -> None:
     """Refuse details that a summary couldn't show."""
-    details = selection.details
+    details, groups = selection.details, () if selection.groups is None else selection.groups.names
     for texts in ("notes", "warnings"):
-        listed = details.get(texts, [])
-        _require(isinstance(listed, list) and all(isinstance(text, str) for text in listed), f"{texts} are no texts")
-    by_group = details.get("by_group", {})
-    groups = 0 if selection.groups is None else len(selection.groups.names)
-    _require(isinstance(by_group, dict), "what was measured of the groups is no table")
+        type_validator(texts, details.get(texts, []), list[str])
+    type_validator("by_group", by_group := details.get("by_group", {}), dict[str, list[Any]])
     for column, values in by_group.items():
-        _require(isinstance(values, list) and len(values) == groups, f"{column!r} has no value for each group")
-        pairs = column == "recall_interval"
-        numbers = [number for value in values for number in (value if pairs and isinstance(value, list) else [value])]
-        _require(len(numbers) == groups * (1 + pairs), f"{column!r} holds no pairs")
-        _require(all(isinstance(number, int | float) for number in numbers), f"{column!r} holds no numbers")
-    if (method := method_of(selection)) is not None:
+        intervals = column == "recall_interval"
+        type_validator(column, values, list[list[float | int]] if intervals else list[float | int])
+        _require(len(values) == len(groups), f"{column!r} has no value for each group")
+        _require(not intervals or all(len(interval) == 2 for interval in values), f"{column!r} holds no pairs")
+    if (method := selection.steps[-1].build()) is not None:
         method.check_details(details)
 
 
-def _column(table: pa.Table, name: str, is_kind: Any) -> Any:
-    """The values of a column, which must be there, of this kind and without nulls."""
-    column = table.column(name)
-    _require(is_kind(column.type) and not column.null_count, f"{name!r} holds {column.type} or nulls")
-    return np.asarray(column)
-
-
 def _typed(cls: type[T], values: Mapping[str, Any]) -> T:
-    """The dataclass with these values, each of which must be of its type."""
+    """The dataclass with these values, each of which must be of its type; `strict` would not check a frozen one."""
     instance = cls(**values)
     for name, kind in get_type_hints(cls).items():
         type_validator(name, getattr(instance, name), kind)
