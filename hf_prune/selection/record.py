@@ -14,7 +14,7 @@ from hf_prune.errors import ArgumentError
 from hf_prune.groups import Groups
 from hf_prune.selection.evidence import from_columns, kinds_of, read_column, rounded, to_columns
 from hf_prune.selection.selected import Selected
-from hf_prune.selection.source import Source, ids_of
+from hf_prune.selection.source import Source, checked_ids, ids_of
 from hf_prune.selection.step import Step
 
 S = TypeVar("S", bound=Selected)
@@ -130,7 +130,7 @@ def from_record(cls: type[S], values: Mapping[str, Any], table: pa.Table) -> S:
     if "picked" in table.column_names:
         picked = read_column(table, "picked", "position", n, "has places in the picking order that can't be")
     if header.id_column is not None:
-        ids = header.id_column, table.column("id").combine_chunks()
+        ids = header.id_column, checked_ids(header.id_column, table.column("id").combine_chunks())
     steps = tuple(_typed(Step, step) for step in header.steps)
     _require(bool(steps), "no step")
     for step in steps:
