@@ -6,7 +6,7 @@ from typing import Any
 
 from hf_prune.groups import shortened
 from hf_prune.hub.card_text import plain
-from hf_prune.selection.selected import Selected
+from hf_prune.selection.data import SelectionData
 
 LONGEST_TABLE = 50
 """How many groups the card lists."""
@@ -37,7 +37,7 @@ print(selection.summary())
 """
 
 
-def section(selection: Selected, repo_id: str, config: str, split: str, picture: bool) -> str:
+def section(selection: SelectionData, repo_id: str, config: str, split: str, picture: bool) -> str:
     """Markdown for one split: what was kept and why, the groups, how to check and repeat it, what to cite.
 
     Args:
@@ -87,7 +87,7 @@ def _groups(table: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _references(selection: Selected) -> list[str]:
+def _references(selection: SelectionData) -> list[str]:
     """What to cite for the methods and quotas of all steps, each once."""
     methods = [method for step in selection.steps if (method := step.build()) is not None]
     references = [part.reference for method in methods for part in method.walk() if part.reference]

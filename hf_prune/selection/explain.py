@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hf_prune.arguments import whole_number
 from hf_prune.errors import ArgumentError
-from hf_prune.selection.selected import Selected
+from hf_prune.selection.data import SelectionData
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Row:
         at: the row's position in the source.
     """
 
-    selection: Selected
+    selection: SelectionData
     at: int
 
     @property
@@ -36,6 +36,7 @@ class Row:
 
     @property
     def is_kept(self) -> bool:
+        """Whether the row is kept."""
         return bool(self.kept[self.at])
 
     @cached_property
@@ -104,7 +105,7 @@ class Row:
         return "" if last is None else f"; the last row kept has {self.selection.scores[last]:.4g}"
 
 
-def explain(selection: Selected, i: Any) -> str:
+def explain(selection: SelectionData, i: Any) -> str:
     """A few lines to read: why the row at position `i` of the source was kept or dropped."""
     i = whole_number("i", i, at_least=0)
     if i >= selection.n:
@@ -136,7 +137,7 @@ def ordinal(place: Any) -> str:
     return f"{number:,}{ending}"
 
 
-def _earlier(selection: Selected) -> str:
+def _earlier(selection: SelectionData) -> str:
     *earlier, _ = selection.steps
     if len(earlier) == 1:
         return f"by the first step: {earlier[0]}"

@@ -11,15 +11,15 @@ import pyarrow.parquet as pq
 
 from hf_prune.errors import ArgumentError
 from hf_prune.files import put_back, whole_folder
+from hf_prune.selection.data import SelectionData
 from hf_prune.selection.record import FORMAT, S, from_record, to_record
-from hf_prune.selection.selected import Selected
 
 JSON, PARQUET = "selection.json", "selection.parquet"
 MOST_ROWS = 2**33
 """A larger row count is taken for made up."""
 
 
-def write_record(path: str | os.PathLike[str], selection: Selected, **options: Any) -> None:
+def write_record(path: str | os.PathLike[str], selection: SelectionData, **options: Any) -> None:
     """Make the folder `path`; a record that is there is replaced only once the new one is complete.
 
     Args:

@@ -17,8 +17,8 @@ from hf_prune.hub.repository import Repository, folder_of
 from hf_prune.labels import label_groups
 from hf_prune.plots import plot_groups
 from hf_prune.selection.card import section
+from hf_prune.selection.data import SelectionData
 from hf_prune.selection.files import write_record
-from hf_prune.selection.selected import Selected
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
@@ -36,7 +36,7 @@ class SplitRecord:
         explain, id_column: as `hf_prune.push_to_hub` takes them.
     """
 
-    selection: Selected
+    selection: SelectionData
     config: str
     split: str
     explain: bool = False
@@ -50,9 +50,17 @@ class SplitRecord:
         return folder_of(self.config, self.split)
 
     @cached_property
-    def shown(self) -> Selected:
-        """The selection that people see: where no quotas were given, with the classes of the source as groups."""
-        return with_classes(self.selection)
+    def shown(self) -> SelectionData:
+        """The selection that people see: with classes as groups if it has none and its source is at hand and has."""
+        selection, source = self.selection, self.selection.source.dataset
+        if selection.groups is not None or source is None:
+            return selection
+        used = [step.signals["labels"]["column"] for step in selection.steps if "labels" in step.signals]
+        try:
+            classes = label_groups(source, used[-1] if used else None)
+        except (ArgumentError, ArgumentTypeError):  # no labels, or such as no classes can be made of
+            return selection
+        return replace(selection, groups=classes) if len(classes.values) <= MOST_CLASSES else selection
 
     def files(self, folder: Path) -> dict[str, Path]:
         """Write the record into `folder`, and a picture if there are groups to show and matplotlib is installed.
@@ -90,16 +98,3 @@ def push_records(
 
         message = "; ".join(f"hf_prune: record of {record.config}/{record.split}" for record in records)
         return commit(repository, files, message, change=change, coming=coming)
-
-
-def with_classes(selection: Selected) -> Selected:
-    """The selection with the source's classes as groups, if it has none and the source is at hand and has classes."""
-    source = selection.source.dataset
-    if selection.groups is not None or source is None:
-        return selection
-    used = [step.signals["labels"]["column"] for step in selection.steps if "labels" in step.signals]
-    try:
-        classes = label_groups(source, used[-1] if used else None)
-    except (ArgumentError, ArgumentTypeError):  # no labels, or such as no classes can be made of
-        return selection
-    return replace(selection, groups=classes) if len(classes.values) <= MOST_CLASSES else selection

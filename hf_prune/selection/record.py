@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
 from hf_prune.groups import Groups
-from hf_prune.selection.evidence import from_columns, kinds_of, read_column, rounded, to_columns
-from hf_prune.selection.selected import Selected
+from hf_prune.selection.data import SelectionData
+from hf_prune.selection.evidence import compacted, from_columns, kinds_of, read_column, to_columns
 from hf_prune.selection.source import Source, checked_ids, ids_of
 from hf_prune.selection.step import Step
 
-S = TypeVar("S", bound=Selected)
+S = TypeVar("S", bound=SelectionData)
 T = TypeVar("T")
 
 FORMAT = "hf_prune.selection/2"
@@ -43,7 +43,7 @@ class Header:
 
 
 def to_record(
-    selection: Selected, *, compact: bool = False, explain: bool = True, id_column: str | None = None
+    selection: SelectionData, *, compact: bool = False, explain: bool = True, id_column: str | None = None
 ) -> tuple[dict[str, Any], pa.Table]:
     """JSON values, and one row for each of the source's.
 
@@ -64,13 +64,8 @@ def to_record(
         ids = id_column, ids_of(source.dataset, id_column)
     evidence = selection.evidence if explain else {}
     if compact:
-        derivable = {name for part in (method.walk() if method else ()) for name in getattr(part, "derivable", ())}
-        amounts = {name for name, kind in kinds_of(evidence).items() if kind == "amount"}
-        evidence = {
-            name: rounded(values) if name in amounts else values
-            for name, values in evidence.items()
-            if name not in derivable
-        }
+        parts = () if method is None else method.walk()
+        evidence = compacted(evidence, {name for part in parts for name in getattr(part, "derivable", ())})
     header = Header(
         format=FORMAT,
         hf_prune=importlib.metadata.version("hf_prune"),
@@ -163,7 +158,7 @@ def _groups(header: Header, table: pa.Table) -> Groups | None:
     return Groups(codes, values, tuple(header.group_names))
 
 
-def _check_details(selection: Selected) -> None:
+def _check_details(selection: SelectionData) -> None:
     """Refuse details that a summary couldn't show."""
     details, groups = selection.details, () if selection.groups is None else selection.groups.names
     for texts in ("notes", "warnings"):

@@ -8,10 +8,10 @@ from datasets import Dataset
 
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.hub.repository import Repository, download, folder_of
+from hf_prune.selection.data import SelectionData
 from hf_prune.selection.explain import explain
 from hf_prune.selection.files import WRITERS, read_record, write_record
 from hf_prune.selection.published import SplitRecord, push_records
-from hf_prune.selection.selected import Selected
 from hf_prune.selection.source import RECIPE, Source
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ ATTRIBUTE = "_hf_prune_selection"
 
 
 @dataclass(frozen=True, eq=False)
-class Selection(Selected):
-    __doc__ = Selected.__doc__
+class Selection(SelectionData):
+    __doc__ = SelectionData.__doc__
 
     def apply(self, dataset: Dataset, *, id_column: str | None = None) -> Dataset:
         """The kept rows of `dataset`, which must be the source: row count and column digests are compared.

@@ -15,7 +15,7 @@ from hf_prune.selection.step import Step
 
 
 @dataclass(frozen=True, eq=False)
-class Selected:
+class SelectionData:
     """Which rows of a source are kept, by what, and why.
 
     Attributes:
@@ -120,7 +120,7 @@ class Selected:
         rest = {"groups": self.groups, "at_least": self.at_least, "evidence": self.evidence, "picked": self.places}
         return self.of_rows(self.order[:budget], self.scores, steps, self.source, **rest)
 
-    def after(self, first: "Selected") -> Self:
+    def after(self, first: "SelectionData") -> Self:
         """This selection, made on the rows that `first` kept, as one of `first`'s source."""
         scores = np.full(first.n, np.nan)
         scores[first.indices] = self.scores
