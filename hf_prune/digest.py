@@ -3,16 +3,14 @@
 import hashlib
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from datasets import Dataset
 from datasets.table import embed_array_storage
 from datasets.utils import tqdm
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 BYTES_AT_A_TIME = 2**24
 """How much of a column is in memory at once; the digest doesn't depend on it."""
@@ -26,7 +24,7 @@ BLOCK = 2**16
 _cache: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
 
 
-def column_digest(dataset: "Dataset", column: str) -> str:
+def column_digest(dataset: Dataset, column: str) -> str:
     """The digest of one column's Arrow values in row order, streamed and remembered for this dataset object.
 
     It is independent of the column's name, of chunking, of integer and float width, of list and string layout and of
@@ -42,7 +40,9 @@ def column_digest(dataset: "Dataset", column: str) -> str:
     """
     known = _cache.setdefault(dataset, {})
     if column not in known:
-        stored, rows = dataset.data.column(column), _rows_of(dataset)
+        stored, indices = dataset.data.column(column), dataset._indices
+        # A dataset that was selected from another gives rows one by one, which takes a hundred times as long.
+        rows = None if indices is None else indices.column(0)
         if rows is not None and (pa.types.is_string_view(stored.type) or pa.types.is_binary_view(stored.type)):
             stored = stored.cast(pa.large_binary())  # Arrow can't take rows of views
         holds_bytes = "binary" in str(dataset.features.arrow_schema.field(column).type)
@@ -66,18 +66,9 @@ def column_digest(dataset: "Dataset", column: str) -> str:
     return known[column]
 
 
-def column_digests(dataset: "Dataset") -> dict[str, str]:
+def column_digests(dataset: Dataset) -> dict[str, str]:
     """The digest of every column."""
     return {column: column_digest(dataset, column) for column in dataset.column_names}
-
-
-def _rows_of(dataset: "Dataset") -> Any:
-    """The rows' positions in the stored table where a dataset was selected from one; None where it is all of it.
-
-    They are read directly, because a dataset gives such rows one by one, which takes a hundred times as long.
-    """
-    indices = dataset._indices
-    return None if indices is None else indices.column(0)
 
 
 def array_digest(array: NDArray[Any]) -> str:

@@ -68,22 +68,10 @@ def kinds_of(evidence: Mapping[str, NDArray[Any]]) -> dict[str, str]:
     }
 
 
-def from_columns(table: pa.Table, kinds: Mapping[str, str]) -> Evidence:
-    """What `to_columns` wrote, in 64 bits but for rounded amounts.
-
-    Args:
-        kinds: by name what a column holds, as `kinds_of` said when it was written.
-
-    Raises:
-        KeyError, ValueError: a column is refused by `read_column`.
-    """
-    return {name: read_column(table, PREFIX + name, kind, table.num_rows) for name, kind in kinds.items()}
-
-
 def read_column(
     table: pa.Table, name: str, kind: str, below: int = 0, otherwise: str = "names rows that are not there"
 ) -> NDArray[Any]:
-    """The values of a column of a record.
+    """The values of a column of a record, in 64 bits but for rounded amounts.
 
     Args:
         kind: as `kinds_of` says it.
@@ -91,7 +79,7 @@ def read_column(
         otherwise: what a column does that holds other positions, as the end of an error.
 
     Raises:
-        KeyError: the column is missing. ValueError: it is of another type, has nulls, or holds other positions.
+        KeyError: no such column or kind. ValueError: it is of another type, has nulls, or holds other positions.
     """
     column, (is_kind, dtype) = table.column(name), _READ[kind]
     if column.null_count or not is_kind(column.type):

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from huggingface_hub import CommitInfo
 
 from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingExtraError
 from hf_prune.hub.card_text import amended
@@ -18,10 +19,7 @@ from hf_prune.labels import label_groups
 from hf_prune.plots import plot_groups
 from hf_prune.selection.card import section
 from hf_prune.selection.data import SelectionData
-from hf_prune.selection.files import write_record
-
-if TYPE_CHECKING:
-    from huggingface_hub import CommitInfo
+from hf_prune.selection.record import write_record
 
 PICTURE = "selection.png"
 MOST_CLASSES = 1000
@@ -42,11 +40,9 @@ class SplitRecord:
     explain: bool = False
     id_column: str | None = None
 
-    def __post_init__(self) -> None:
-        folder_of(self.config, self.split)  # refuses names before anything is made
-
     @property
     def folder(self) -> str:
+        """Where the record lies in a repository; ArgumentError where a name is no folder's."""
         return folder_of(self.config, self.split)
 
     @cached_property
@@ -78,7 +74,7 @@ class SplitRecord:
 
 def push_records(
     repository: Repository, records: list[SplitRecord], coming: Mapping[str, Splits] | None = None
-) -> "CommitInfo":
+) -> CommitInfo:
     """Push records and their sections of the card in one commit.
 
     Args:

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from datasets import Dataset
+from huggingface_hub import CommitInfo
 
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.hub.repository import Repository, download, folder_of
+from hf_prune.plots import plot_groups
 from hf_prune.selection.data import SelectionData
 from hf_prune.selection.explain import explain
-from hf_prune.selection.files import WRITERS, read_record, write_record
 from hf_prune.selection.published import SplitRecord, push_records
+from hf_prune.selection.record import WRITERS, read_record, write_record
 from hf_prune.selection.source import RECIPE, Source
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitInfo
     from matplotlib.figure import Figure
 
 ATTRIBUTE = "_hf_prune_selection"
@@ -73,8 +74,6 @@ class Selection(SelectionData):
         >>> [label.get_text() for label in selection.plot().axes[1].get_xticklabels()]
         ['dog', 'cat']
         """
-        from hf_prune.plots import plot_groups
-
         return plot_groups(self.group_table())
 
     def explain(self, i: int) -> str:
@@ -132,7 +131,7 @@ class Selection(SelectionData):
         explain: bool = False,
         id_column: str | None = None,
         **options: Any,
-    ) -> "CommitInfo":
+    ) -> CommitInfo:
         """Push the record alone, without the data: a few bytes a row. `from_hub` reads it.
 
         Args:

@@ -3,17 +3,15 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets import Dataset
 
 from hf_prune.digest import column_digest, column_digests
 from hf_prune.errors import AlignmentError, ArgumentError
 from hf_prune.labels import check_column, stored_column
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 _CACHED = re.compile(r"/([^/]+)___([^/]+)/[^/]+/[\d.]+/([0-9a-f]{40})/[^/]+$")
 
@@ -35,7 +33,7 @@ class Source:
 
     n: int
     origin: dict[str, Any]
-    dataset: "Dataset | None" = None
+    dataset: Dataset | None = None
     recorded: dict[str, str] = field(default_factory=dict)
     ids: tuple[str, pa.Array] | None = None
 
@@ -51,7 +49,7 @@ class Source:
         return self.recorded if self.dataset is None else column_digests(self.dataset)
 
     @classmethod
-    def of(cls, dataset: "Dataset") -> Self:
+    def of(cls, dataset: Dataset) -> Self:
         """The source that `dataset` is; `origin["derived"]` is its recipe if it was pruned and then transformed."""
         info = dataset.info
         _, derived, recipe = (info.description or "").rpartition(RECIPE)
@@ -65,7 +63,7 @@ class Source:
         }
         return cls(len(dataset), {name: value for name, value in known.items() if value is not None}, dataset)
 
-    def check(self, dataset: "Dataset", id_column: str | None = None) -> None:
+    def check(self, dataset: Dataset, id_column: str | None = None) -> None:
         """Refuse a dataset that is not the source: other row count, a column with other values, nothing in common.
 
         Args:
@@ -93,7 +91,7 @@ class Source:
                 + ("" if self.ids is None else "; the record has ids: name their column, as in apply(ds, id_column=)")
             )
 
-    def _check_ids(self, dataset: "Dataset", column: str) -> None:
+    def _check_ids(self, dataset: Dataset, column: str) -> None:
         if self.ids is None:
             raise ArgumentError("`id_column`: this selection's record holds no ids; leave it out")
         recorded, given = self.ids[1].to_pylist(), ids_of(dataset, column).to_pylist()
@@ -123,7 +121,7 @@ def _on_the_hub(files: list[str]) -> dict[str, str]:
     return {"repo": f"{namespace}/{name}", "revision": revision}
 
 
-def ids_of(dataset: "Dataset", column: str) -> pa.Array:
+def ids_of(dataset: Dataset, column: str) -> pa.Array:
     """(n,) values of a column that names rows."""
     check_column(dataset, "id_column", column)
     return checked_ids(column, stored_column(dataset, column))

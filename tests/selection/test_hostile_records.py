@@ -9,7 +9,7 @@ import pytest
 from datasets import Dataset
 
 import hf_prune
-from hf_prune.selection.files import MOST_ROWS, write_record
+from hf_prune.selection.record import MOST_ROWS, write_record
 
 N = 60
 
@@ -178,7 +178,7 @@ def test_huge_counts_are_refused_before_they_are_read(record, monkeypatch):
     pq.write_table(many, record / "selection.parquet")
     monkeypatch.setattr("pyarrow.parquet.read_table", lambda *args, **options: pytest.fail("it was read"))
     refused(record, "100000 rows in selection.parquet, 60 in selection.json")
-    monkeypatch.setattr("hf_prune.selection.files.MOST_ROWS", 50_000)
+    monkeypatch.setattr("hf_prune.selection.record.MOST_ROWS", 50_000)
     change_header(record, rows=100_000)
     refused(record, "50000 at most")
     assert MOST_ROWS > 10**9
