@@ -203,7 +203,8 @@ def from_record(cls: type[S], values: Mapping[str, Any], table: pa.Table) -> S:
     _require(len(indices) == header.kept, f"{len(indices)} kept rows in the table, {header.kept} in the header")
     rank = picked = ids = None
     if "rank" in table.column_names:
-        rank = np.asarray(table.column("rank").drop_null(), dtype=np.int64)
+        of_kept = table.select(["rank"]).filter(table.column("kept"))
+        rank = read_column(of_kept, "rank", "position", len(indices), "holds ranks of no kept row")
         _require(np.array_equal(np.sort(rank), np.arange(len(indices))), "the ranks are no order of the kept rows")
     if "picked" in table.column_names:
         picked = read_column(table, "picked", "position", n, "has places in the picking order that can't be")

@@ -145,6 +145,7 @@ def test_other_headers(record, changes):
         ("rank", pa.array([10**12] * N)),
         ("rank", pa.array(["0"] * N)),
         ("rank", pa.array([None] * N, pa.int64())),
+        ("rank", pa.array([*range(18), *[None] * (N - 18)])),
         ("group", pa.array([3] * N)),
         ("group", pa.array([-2] * N)),
         ("group", pa.array([None] * N, pa.int64())),
