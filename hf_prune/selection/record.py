@@ -133,7 +133,7 @@ def to_record(
 
     Args:
         compact: scores and other amounts in 32 bits or less, for the Hub.
-        explain: also what the method learnt of every row.
+        explain: also what the method learnt of every row, and after `at` the order that it picked in.
         id_column: a column of the source whose values name its rows, in place of their positions; by default the ids
             that the selection was read with, if any.
     """
@@ -175,8 +175,8 @@ def to_record(
         columns["group"] = groups.codes.astype(small)
     own = {} if method is None else method.reasons(kept, selection.evidence)
     columns["reason"] = _reasons(kept, own, selection.dropped_before)
-    if selection.picked is not None and not compact:
-        columns["picked"] = selection.picked
+    if selection.picked is not None and explain:
+        columns["picked"] = selection.picked.astype(small)
     return asdict(header), pa.table(columns | to_columns(evidence))
 
 
