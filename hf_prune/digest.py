@@ -21,6 +21,9 @@ FILES_AT_A_TIME = 50
 BLOCK = 2**16
 """How many numbers get one width; this is part of the digest's definition."""
 
+VIEWS = {pa.string_view(), pa.binary_view()}
+BYTES = VIEWS | {pa.string(), pa.large_string(), pa.binary(), pa.large_binary()}
+
 _cache: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
 
 
@@ -43,7 +46,7 @@ def column_digest(dataset: Dataset, column: str) -> str:
         stored, indices = dataset.data.column(column), dataset._indices
         # A dataset that was selected from another gives rows one by one, which takes a hundred times as long.
         rows = None if indices is None else indices.column(0)
-        if rows is not None and (pa.types.is_string_view(stored.type) or pa.types.is_binary_view(stored.type)):
+        if rows is not None and stored.type in VIEWS:
             stored = stored.cast(pa.large_binary())  # Arrow can't take rows of views
         holds_bytes = "binary" in str(dataset.features.arrow_schema.field(column).type)
         node: _Node | None = None
@@ -160,7 +163,7 @@ def _node_for(kind: pa.DataType) -> _Node:
         return _Node("struct", lambda array: map(array.flatten().__getitem__, order), fields)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return _Node("list", _items, [("", _Lengths()), ("", _node_for(kind.value_type))])
-    if _is_bytes(kind):
+    if kind in BYTES:
         return _Node("bytes", _bytes, [("", _Lengths()), ("", hashlib.blake2b())])
     if types.is_integer(kind) or types.is_floating(kind):
         return _Node("int" if types.is_integer(kind) else "float", _numbers, [("", _Numbers())])
@@ -215,8 +218,3 @@ def _plain(array: Any) -> Any:
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    return bool(text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))

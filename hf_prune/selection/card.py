@@ -43,8 +43,7 @@ def section(selection: SelectionData, repo_id: str, config: str, split: str, pic
     Args:
         picture: whether selection.png lies beside the record.
     """
-    warnings = selection.details.get("warnings")
-    steps = selection.history() + [f"Warning: {text}" for text in (warnings if isinstance(warnings, list) else [])]
+    steps = selection.history() + [f"Warning: {text}" for text in selection.details.get("warnings", ())]
     groups = _groups(selection.group_table())
     if picture:
         groups += f"\n\n![what each group kept](hf_prune/{config}/{split}/selection.png)"

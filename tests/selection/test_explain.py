@@ -32,13 +32,13 @@ def d2(ds, keep, **options):
 
 
 def test_d2_by_hand(ds):
-    found = d2(ds, 2).evidence
-    np.testing.assert_allclose(found["message"], MESSAGE)
-    np.testing.assert_allclose(found["density"], DENSITY)
-    assert found["suppressed_by"].tolist() == [1, -1, 1, -1]
-    np.testing.assert_allclose(found["suppression"], [A * DENSITY[1], 0, B * DENSITY[1], 0])
-    left = DENSITY - found["suppression"]
-    np.testing.assert_allclose(found["left"], left)
+    evidence = d2(ds, 2).evidence
+    np.testing.assert_allclose(evidence["message"], MESSAGE)
+    np.testing.assert_allclose(evidence["density"], DENSITY)
+    assert evidence["suppressed_by"].tolist() == [1, -1, 1, -1]
+    np.testing.assert_allclose(evidence["suppression"], [A * DENSITY[1], 0, B * DENSITY[1], 0])
+    left = DENSITY - evidence["suppression"]
+    np.testing.assert_allclose(evidence["left"], left)
 
 
 def test_words_for_d2(ds):
@@ -59,9 +59,9 @@ def test_words_for_d2(ds):
 
 
 def test_product_reports_the_factor(ds):
-    found = d2(ds, 2, forward="product").evidence
-    np.testing.assert_allclose(found["message"], MESSAGE)
-    np.testing.assert_allclose(found["density"], MESSAGE * SCORES)
+    evidence = d2(ds, 2, forward="product").evidence
+    np.testing.assert_allclose(evidence["message"], MESSAGE)
+    np.testing.assert_allclose(evidence["density"], MESSAGE * SCORES)
 
 
 def test_a_smaller_budget_explains_with_the_larger_run(ds):
