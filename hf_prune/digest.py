@@ -2,17 +2,15 @@
 
 import hashlib
 import weakref
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from datasets import Dataset
 from datasets.table import embed_array_storage
 from datasets.utils import tqdm
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 BYTES_AT_A_TIME = 2**24
 """How much of a column is in memory at once; the digest doesn't depend on it."""
@@ -23,10 +21,13 @@ FILES_AT_A_TIME = 50
 BLOCK = 2**16
 """How many numbers get one width; this is part of the digest's definition."""
 
+VIEWS = {pa.string_view(), pa.binary_view()}
+BYTES = VIEWS | {pa.string(), pa.large_string(), pa.binary(), pa.large_binary()}
+
 _cache: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
 
 
-def column_digest(dataset: "Dataset", column: str) -> str:
+def column_digest(dataset: Dataset, column: str) -> str:
     """The digest of one column's Arrow values in row order, streamed and remembered for this dataset object.
 
     It is independent of the column's name, of chunking, of integer and float width, of list and string layout and of
@@ -42,8 +43,10 @@ def column_digest(dataset: "Dataset", column: str) -> str:
     """
     known = _cache.setdefault(dataset, {})
     if column not in known:
-        stored, rows = dataset.data.column(column), _rows_of(dataset)
-        if rows is not None and (pa.types.is_string_view(stored.type) or pa.types.is_binary_view(stored.type)):
+        stored, indices = dataset.data.column(column), dataset._indices
+        # A dataset that was selected from another gives rows one by one, which takes a hundred times as long.
+        rows = None if indices is None else indices.column(0)
+        if rows is not None and stored.type in VIEWS:
             stored = stored.cast(pa.large_binary())  # Arrow can't take rows of views
         holds_bytes = "binary" in str(dataset.features.arrow_schema.field(column).type)
         node: _Node | None = None
@@ -61,23 +64,14 @@ def column_digest(dataset: "Dataset", column: str) -> str:
                 node = node or _node_for(_plain(array).type)
                 node.update(array)
         whole = hashlib.blake2b(f"rows {len(dataset)} ".encode(), digest_size=16)
-        whole.update(node.finish() if node else b"")
+        whole.update(node.digest() if node else b"")
         known[column] = whole.hexdigest()
     return known[column]
 
 
-def column_digests(dataset: "Dataset") -> dict[str, str]:
+def column_digests(dataset: Dataset) -> dict[str, str]:
     """The digest of every column."""
     return {column: column_digest(dataset, column) for column in dataset.column_names}
-
-
-def _rows_of(dataset: "Dataset") -> Any:
-    """The rows' positions in the stored table where a dataset was selected from one; None where it is all of it.
-
-    They are read directly, because a dataset gives such rows one by one, which takes a hundred times as long.
-    """
-    indices = dataset._indices
-    return None if indices is None else indices.column(0)
 
 
 def array_digest(array: NDArray[Any]) -> str:
@@ -90,48 +84,41 @@ def array_digest(array: NDArray[Any]) -> str:
 
 
 class _Node:
-    """The digest of arrays of one type: this class hashes which are null, subclasses the values, with 0 for nulls."""
+    """The digest of arrays of one type: of which are null, and of the parts that `split` takes their values into.
 
-    tag = "null"
+    Args:
+        tag: what tells the type from others.
+        split: from an array to what each of `parts` is updated with; 0 or nothing stands for nulls.
+        parts: by the prefix of their digests, whatever has `update` and `digest`.
+    """
 
-    def __init__(self) -> None:
-        self._rows, self._hash = 0, hashlib.blake2b()
+    def __init__(self, tag: str, split: Callable[[Any], Iterable[Any]], parts: Iterable[tuple[str, Any]]) -> None:
+        self.tag, self._split, self._parts = tag, split, list(parts)
+        self._rows, self._nulls = 0, hashlib.blake2b()
 
     def update(self, array: Any) -> None:
         array = _plain(array)
         if array.null_count:
             nulls = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False)) + self._rows
-            self._hash.update(nulls.astype("<i8").data)
+            self._nulls.update(nulls.astype("<i8").data)
         self._rows += len(array)
-        self.read(array)
+        for (_, part), values in zip(self._parts, self._split(array), strict=True):
+            part.update(values)
 
-    def read(self, array: Any) -> None:
-        """Hash the values of a part."""
-
-    def finish(self) -> bytes:
-        whole = hashlib.blake2b(f"{self.tag} {self._rows} ".encode() + self._hash.digest())
-        for part in self.parts():
-            whole.update(part)
+    def digest(self) -> bytes:
+        whole = hashlib.blake2b(f"{self.tag} {self._rows} ".encode() + self._nulls.digest())
+        for prefix, part in self._parts:
+            whole.update(prefix.encode() + part.digest())
         return whole.digest()
 
-    def parts(self) -> list[bytes]:
-        return []
 
-
-class _Numbers(_Node):
+class _Numbers:
     """Hashes numbers in blocks, each in the narrowest width that holds it, so that the stored width is no matter."""
 
-    def __init__(self, tag: str, kind: pa.DataType | None, narrow: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
-        super().__init__()
-        self.tag, self._kind, self._narrow = tag, kind, narrow
-        self._values, self._waiting = hashlib.blake2b(), np.empty(0)
+    def __init__(self) -> None:
+        self._hash, self._waiting = hashlib.blake2b(), np.empty(0)
 
-    def read(self, array: Any) -> None:
-        if self._kind is not None:
-            array = array.cast(self._kind)
-        self.read_numbers((array.fill_null(0) if array.null_count else array).to_numpy(zero_copy_only=False))
-
-    def read_numbers(self, values: NDArray[Any]) -> None:
+    def update(self, values: NDArray[Any]) -> None:
         if len(self._waiting):
             missing = BLOCK - len(self._waiting)
             self._waiting, values = np.concatenate([self._waiting, values[:missing]]), values[missing:]
@@ -144,76 +131,22 @@ class _Numbers(_Node):
         self._waiting = values[whole:].copy()
 
     def _block(self, values: NDArray[Any]) -> None:
-        narrow = np.ascontiguousarray(self._narrow(values))
-        self._values.update(f"{narrow.dtype.str} {len(narrow)} ".encode())
-        self._values.update(narrow.data)
+        narrow = np.ascontiguousarray(_narrowest(values))
+        self._hash.update(f"{narrow.dtype.str} {len(narrow)} ".encode())
+        self._hash.update(narrow.data)
 
-    def parts(self) -> list[bytes]:
+    def digest(self) -> bytes:
         if len(self._waiting):
             self._block(self._waiting)
             self._waiting = self._waiting[:0]
-        return [self._values.digest()]
+        return self._hash.digest()
 
 
-class _Bytes(_Node):
-    tag = "bytes"
+class _Lengths(_Numbers):
+    """Hashes the lengths of texts or lists, as a column of whole numbers."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._lengths, self._values = _whole_numbers(), hashlib.blake2b()
-
-    def read(self, array: Any) -> None:
-        data = array.cast(pa.large_binary())
-        data = data.fill_null(b"") if data.null_count else data
-        offsets = np.frombuffer(data.buffers()[1], dtype=np.int64)[data.offset : data.offset + len(data) + 1]
-        self._lengths.read_numbers(np.diff(offsets))
-        if len(data) and data.buffers()[2] is not None:
-            self._values.update(memoryview(data.buffers()[2])[offsets[0] : offsets[-1]])
-
-    def parts(self) -> list[bytes]:
-        return [self._lengths.finish(), self._values.digest()]
-
-
-class _Lists(_Node):
-    tag = "list"
-
-    def __init__(self, kind: pa.DataType) -> None:
-        super().__init__()
-        self._lengths, self._items = _whole_numbers(), _node_for(kind.value_type)
-
-    def read(self, array: Any) -> None:
-        self._lengths.read(array.value_lengths())
-        self._items.update(array.flatten())
-
-    def parts(self) -> list[bytes]:
-        return [self._lengths.finish(), self._items.finish()]
-
-
-class _Structs(_Node):
-    tag = "struct"
-
-    def __init__(self, kind: pa.DataType) -> None:
-        super().__init__()
-        self._fields = {field.name: _node_for(field.type) for field in sorted(kind, key=lambda field: field.name)}
-
-    def read(self, array: Any) -> None:
-        children = dict(zip((field.name for field in array.type), array.flatten(), strict=True))
-        for name, node in self._fields.items():
-            node.update(children[name])
-
-    def parts(self) -> list[bytes]:
-        return [part for name, node in self._fields.items() for part in (f"{name} ".encode(), node.finish())]
-
-
-class _Texts(_Bytes):
-    """Hashes decimals and the like as text, which is slow but they are rare."""
-
-    def __init__(self, kind: pa.DataType) -> None:
-        super().__init__()
-        self.tag = str(kind)
-
-    def read(self, array: Any) -> None:
-        super().read(array.cast(pa.string()))
+    def digest(self) -> bytes:
+        return hashlib.blake2b(b"int 0 " + hashlib.blake2b().digest() + super().digest()).digest()
 
 
 def _node_for(kind: pa.DataType) -> _Node:
@@ -223,30 +156,52 @@ def _node_for(kind: pa.DataType) -> _Node:
     if types.is_dictionary(kind):
         return _node_for(kind.value_type)
     if types.is_null(kind):
-        return _Node()
+        return _Node("null", lambda array: (), ())
     if types.is_struct(kind):
-        return _Structs(kind)
+        order = sorted(range(kind.num_fields), key=lambda i: kind.field(i).name)
+        fields = [(f"{kind.field(i).name} ", _node_for(kind.field(i).type)) for i in order]
+        return _Node("struct", lambda array: map(array.flatten().__getitem__, order), fields)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return _Lists(kind)
-    if _is_bytes(kind):
-        return _Bytes()
+        return _Node("list", _items, [("", _Lengths()), ("", _node_for(kind.value_type))])
+    if kind in BYTES:
+        return _Node("bytes", _bytes, [("", _Lengths()), ("", hashlib.blake2b())])
+    if types.is_integer(kind) or types.is_floating(kind):
+        return _Node("int" if types.is_integer(kind) else "float", _numbers, [("", _Numbers())])
     if types.is_boolean(kind):
-        return _Numbers("bool", pa.uint8(), _narrowest)
-    if types.is_integer(kind):
-        return _whole_numbers()
-    if types.is_floating(kind):
-        return _Numbers("float", pa.float32() if types.is_float16(kind) else None, _single)
+        return _Node("bool", lambda array: _numbers(array.cast(pa.uint8())), [("", _Numbers())])
     if types.is_temporal(kind):
-        return _Numbers(str(kind), pa.int64() if kind.bit_width == 64 else pa.int32(), _narrowest)
-    return _Texts(kind)
+        whole = pa.int64() if kind.bit_width == 64 else pa.int32()
+        return _Node(str(kind), lambda array: _numbers(array.cast(whole)), [("", _Numbers())])
+    # Decimals and the like are hashed as text, which is slow but they are rare.
+    parts = [("", _Lengths()), ("", hashlib.blake2b())]
+    return _Node(str(kind), lambda array: _bytes(array.cast(pa.string())), parts)
 
 
-def _whole_numbers() -> _Numbers:
-    return _Numbers("int", None, _narrowest)
+def _items(array: Any) -> tuple[Any, ...]:
+    """The lengths of lists, and their items."""
+    return *_numbers(array.value_lengths()), array.flatten()
+
+
+def _bytes(array: Any) -> tuple[NDArray[np.int64], memoryview]:
+    """The lengths of texts, and their bytes."""
+    data = array.cast(pa.large_binary())
+    data = data.fill_null(b"") if data.null_count else data
+    _, offsets, values = data.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int64)[data.offset : data.offset + len(data) + 1]
+    return np.diff(ends), memoryview(values or b"")[ends[0] : ends[-1]]
+
+
+def _numbers(array: Any) -> tuple[NDArray[Any]]:
+    return ((array.fill_null(0) if array.null_count else array).to_numpy(zero_copy_only=False),)
 
 
 def _narrowest(values: NDArray[Any]) -> NDArray[Any]:
-    """The whole numbers in the fewest bytes that hold all; one of them where all are equal."""
+    """The numbers in the fewest bytes that hold all of them exactly; one of them where all are one whole number."""
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            single = values.astype("<f4", copy=False)
+        exact = values.dtype.itemsize <= 4 or ((single == values) | np.isnan(values)).all()
+        return single if exact else values.astype("<f8", copy=False)
     low, high = values.min(), values.max()
     if low == high:
         values = values[:1]
@@ -256,16 +211,6 @@ def _narrowest(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype("<u8", copy=False)
 
 
-def _single(values: NDArray[Any]) -> NDArray[Any]:
-    """The floats in 32 bits where these hold all of them exactly."""
-    if values.dtype == np.float32:
-        return values.astype("<f4", copy=False)
-    with np.errstate(over="ignore"):
-        single = values.astype("<f4")
-    same = (single == values) | np.isnan(values)
-    return single if same.all() else values.astype("<f8", copy=False)
-
-
 def _plain(array: Any) -> Any:
     """The values as one array of a type that is no extension's and no dictionary's."""
     if isinstance(array, pa.ChunkedArray):
@@ -273,8 +218,3 @@ def _plain(array: Any) -> Any:
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    return bool(text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))

@@ -63,7 +63,7 @@ def push_to_hub(
     repository = Repository(repo_id, token, revision, create_pr, private)
     # Importing hf_prune wraps datasets' own method in one that comes back here.
     push = inspect.unwrap((DatasetDict if isinstance(dataset, DatasetDict) else Dataset).push_to_hub)
-    _check_options(push, config_name, options)
+    _check_options(push, config_name, options if split is None else options | {"split": split})
     parts = dataset if isinstance(dataset, DatasetDict) else {split or str(dataset.split or "train"): dataset}
     records = [
         SplitRecord(replace(chosen, pruned=column_digests(parts[name])), config_name, name, explain, id_column)

@@ -77,6 +77,7 @@ def test_kinds_are_told_apart():
     # A null is not the value that stands for it.
     assert digest(["", "x"]) != digest([None, "x"])
     assert digest([[], [1]]) != digest([None, [1]])
+    assert digest([False, True]) != digest([None, True])
 
 
 def test_files_are_known_by_their_bytes(tmp_path):

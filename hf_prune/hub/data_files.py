@@ -1,5 +1,6 @@
 """Which files of a repository are its data, said in the card: else load_dataset takes records beside them for data."""
 
+import glob
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -86,12 +87,8 @@ def _patterns(read: set[str], data: list[str]) -> list[str]:
     for file in read:
         folders = list(PurePosixPath(file).parents)[-2::-1]  # outermost first, without the repository itself
         own = next((folder for folder in folders if folder not in shared), None)
-        patterns.add(_literal(file) if own is None else f"{_literal(str(own))}/**")
+        patterns.add(glob.escape(file) if own is None else f"{glob.escape(str(own))}/**")
     return sorted(patterns)
-
-
-def _literal(path: str) -> str:
-    return re.sub(r"([*?\[])", r"[\1]", path)
 
 
 def _entries(splits: Splits) -> list[dict[str, Any]]:

@@ -1,13 +1,12 @@
 """The dataset card's section on how the rows were selected. What comes from data is text there and nothing else."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from hf_prune.config import registered
 from hf_prune.groups import shortened
 from hf_prune.hub.card_text import plain
-from hf_prune.selection.selected import Selected
+from hf_prune.selection.data import SelectionData
 
 LONGEST_TABLE = 50
 """How many groups the card lists."""
@@ -38,14 +37,13 @@ print(selection.summary())
 """
 
 
-def section(selection: Selected, repo_id: str, config: str, split: str, picture: bool) -> str:
+def section(selection: SelectionData, repo_id: str, config: str, split: str, picture: bool) -> str:
     """Markdown for one split: what was kept and why, the groups, how to check and repeat it, what to cite.
 
     Args:
         picture: whether selection.png lies beside the record.
     """
-    warnings = selection.details.get("warnings")
-    steps = selection.history() + [f"Warning: {text}" for text in (warnings if isinstance(warnings, list) else [])]
+    steps = selection.history() + [f"Warning: {text}" for text in selection.details.get("warnings", ())]
     groups = _groups(selection.group_table())
     if picture:
         groups += f"\n\n![what each group kept](hf_prune/{config}/{split}/selection.png)"
@@ -88,15 +86,8 @@ def _groups(table: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _references(selection: Selected) -> list[str]:
+def _references(selection: SelectionData) -> list[str]:
     """What to cite for the methods and quotas of all steps, each once."""
-    used = [registered(kind).get(name) for step in selection.steps for kind, name in _names(step.method)]
-    return list(dict.fromkeys(filter(None, (getattr(cls, "reference", "") for cls in used))))
-
-
-def _names(config: Any) -> Iterator[tuple[str, str]]:
-    """Kind and name of every method and quotas in a config."""
-    if isinstance(config, Mapping):
-        yield from ((kind, config[kind]) for kind in ("method", "score", "rule") if isinstance(config.get(kind), str))
-        for value in config.values():
-            yield from _names(value)
+    methods = [method for step in selection.steps if (method := step.build()) is not None]
+    references = [part.reference for method in methods for part in method.walk() if part.reference]
+    return list(dict.fromkeys(references))

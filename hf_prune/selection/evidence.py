@@ -1,10 +1,10 @@
 """What a method learnt of every row, by name: row-aligned arrays that a Selection carries so that it can explain.
 
-The type says what a column holds: floats are amounts (NaN for rows that the method didn't see), bools are marks, and
-whole numbers are positions of other rows (-1 for none).
+The type says what a column holds: floats are amounts (NaN for rows that the method didn't see), float32 those of which
+three digits are known, bools are marks, and whole numbers are positions of other rows (-1 for none).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 PREFIX = "evidence."
 """How the columns are called in selection.parquet, followed by their name."""
 
-ROUNDED = "rounded."
-"""How columns of amounts that hold three digits are called; in memory these are the float32 ones."""
-
 Evidence = dict[str, NDArray[Any]]
 _BLANK = {"f": np.nan, "i": -1, "b": False}
 _KINDS = {"f": "amount", "i": "position", "b": "mark"}
-_IS_KIND = {"amount": pa.types.is_floating, "position": pa.types.is_signed_integer, "mark": pa.types.is_boolean}
+_SMALL: dict[str, Any] = {"f": np.finfo(np.float32), "i": np.iinfo(np.int32)}
+_READ: dict[str, tuple[Callable[[pa.DataType], bool], type]] = {
+    "amount": (pa.types.is_floating, np.float64),
+    "rounded amount": (pa.types.is_floating, np.float32),
+    "position": (pa.types.is_signed_integer, np.int64),
+    "mark": (pa.types.is_boolean, np.bool_),
+}
 
 
 def put(whole: Evidence, part: Mapping[str, NDArray[Any]], rows: NDArray[np.int64], n: int) -> None:
@@ -37,55 +40,54 @@ def put(whole: Evidence, part: Mapping[str, NDArray[Any]], rows: NDArray[np.int6
         whole[name][rows] = values
 
 
-def to_columns(evidence: Mapping[str, NDArray[Any]], *, compact: bool) -> Evidence:
-    """The columns of a record: amounts in float32 where they fit, positions in int32 where they fit.
+def compacted(evidence: Mapping[str, NDArray[Any]], left_out: Set[str]) -> Evidence:
+    """Evidence that takes few bytes: amounts with three digits, and nothing of what is to be left out."""
+    return {
+        name: rounded(values) if values.dtype.kind == "f" else values
+        for name, values in evidence.items()
+        if name not in left_out
+    }
 
-    Args:
-        compact: amounts with three digits.
-    """
+
+def to_columns(evidence: Mapping[str, NDArray[Any]]) -> Evidence:
+    """The columns of a record: amounts in float32 where they fit, positions in int32 where they fit."""
     columns = {}
     for name, values in evidence.items():
-        if compact and values.dtype.kind == "f":
-            columns[ROUNDED + name] = rounded(values)
-            continue
-        largest = np.abs(values[np.isfinite(values)]).max(initial=0)
-        if values.dtype.kind == "f" and largest <= np.finfo(np.float32).max:
-            values = values.astype(np.float32)
-        elif values.dtype.kind == "i" and largest <= np.iinfo(np.int32).max:
-            values = values.astype(np.int32)
+        small = _SMALL.get(values.dtype.kind)
+        if small is not None and np.abs(values[np.isfinite(values)]).max(initial=0) <= small.max:
+            values = values.astype(small.dtype)
         columns[PREFIX + name] = values
     return columns
 
 
-def from_columns(table: pa.Table, kinds: Mapping[str, str]) -> Evidence:
-    """What `to_columns` wrote, in 64 bits but for rounded amounts.
+def kinds_of(evidence: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    """What each array holds: "amount", "rounded amount" (float32), "position" or "mark"."""
+    return {
+        name: "rounded amount" if values.dtype == np.float32 else _KINDS[values.dtype.kind]
+        for name, values in evidence.items()
+    }
+
+
+def read_column(
+    table: pa.Table, name: str, kind: str, below: int = 0, otherwise: str = "names rows that are not there"
+) -> NDArray[Any]:
+    """The values of a column of a record, in 64 bits but for rounded amounts.
 
     Args:
-        kinds: by name what a column holds, as `kinds_of` said when it was written.
+        kind: as `kinds_of` says it.
+        below: for positions how many there are; they lie below it, or are -1 for none.
+        otherwise: what a column does that holds other positions, as the end of an error.
 
     Raises:
-        KeyError: a column is missing. ValueError: it is of another type, has nulls, or names rows that are not there.
+        KeyError: no such column or kind. ValueError: it is of another type, has nulls, or holds other positions.
     """
-    evidence: Evidence = {}
-    for name, kind in kinds.items():
-        short = ROUNDED + name in table.column_names
-        column = table.column((ROUNDED if short else PREFIX) + name)
-        if column.null_count or not _IS_KIND[kind](column.type):
-            raise ValueError(f"{name!r} holds {column.type} or nulls, wanted {kind}s")
-        values = np.asarray(column)
-        if kind == "amount":
-            values = values.astype(np.float32 if short else np.float64)
-        elif kind == "position":
-            values = values.astype(np.int64)
-            if len(values) and not -1 <= values.min() <= values.max() < table.num_rows:
-                raise ValueError(f"{name!r} names rows that are not there")
-        evidence[name] = values
-    return evidence
-
-
-def kinds_of(evidence: Mapping[str, NDArray[Any]]) -> dict[str, str]:
-    """What each column holds: "amount", "position" or "mark"."""
-    return {name: _KINDS[values.dtype.kind] for name, values in evidence.items()}
+    column, (is_kind, dtype) = table.column(name), _READ[kind]
+    if column.null_count or not is_kind(column.type):
+        raise ValueError(f"{name!r} holds {column.type} or nulls, wanted {kind}s")
+    values: NDArray[Any] = np.asarray(column).astype(dtype)
+    if kind == "position" and not -1 <= values.min(initial=-1) <= values.max(initial=-1) < below:
+        raise ValueError(f"{name!r} {otherwise}")
+    return values
 
 
 def rounded(values: NDArray[Any]) -> NDArray[np.float32]:

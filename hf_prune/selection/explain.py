@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.arguments import whole_number
-from hf_prune.config import from_config
-from hf_prune.errors import ArgumentError, ArgumentTypeError
-from hf_prune.selection.selected import Selected
+from hf_prune.errors import ArgumentError
+from hf_prune.selection.data import SelectionData
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Row:
         at: the row's position in the source.
     """
 
-    selection: Selected
+    selection: SelectionData
     at: int
 
     @property
@@ -37,6 +36,7 @@ class Row:
 
     @property
     def is_kept(self) -> bool:
+        """Whether the row is kept."""
         return bool(self.kept[self.at])
 
     @cached_property
@@ -62,7 +62,7 @@ class Row:
         """How many rows that run picked."""
         return int(self.places.max()) + 1
 
-    def last_picked(self, amount: str) -> int | None:
+    def last_picked(self, amount: str = "score") -> int | None:
         """The position of the last pick among the row's peers that has this amount; None if there is none."""
         there = self.peers & ~np.isnan(self.selection.evidence.get(amount, self.selection.scores))
         places = np.where(there, self.places, -1)
@@ -87,8 +87,9 @@ class Row:
     def position(self, name: str) -> int | None:
         """A position in the evidence; None where it names no row."""
         positions = self.selection.evidence.get(name)
-        known = positions is not None and positions.dtype.kind == "i" and positions[self.at] >= 0
-        return int(positions[self.at]) if known else None  # type: ignore[index]
+        if positions is None or positions.dtype.kind != "i" or positions[self.at] < 0:
+            return None
+        return int(positions[self.at])
 
     def by_score(self) -> list[str]:
         """The lines for a method that has nothing but a score of each row."""
@@ -100,11 +101,11 @@ class Row:
 
     def last_kept(self) -> str:
         """What the last row kept of the peers has, as the end of a sentence; empty if none is kept in an order."""
-        places = np.where(self.peers, self.places, -1)
-        return f"; the last row kept has {self.selection.scores[places.argmax()]:.4g}" if places.max() >= 0 else ""
+        last = self.last_picked()
+        return "" if last is None else f"; the last row kept has {self.selection.scores[last]:.4g}"
 
 
-def explain(selection: Selected, i: Any) -> str:
+def explain(selection: SelectionData, i: Any) -> str:
     """A few lines to read: why the row at position `i` of the source was kept or dropped."""
     i = whole_number("i", i, at_least=0)
     if i >= selection.n:
@@ -125,16 +126,8 @@ def explain(selection: Selected, i: Any) -> str:
             f"picked {ordinal(row.places[i])} of {row.larger} by the larger selection, too late for the "
             f"{len(selection)} rows that at(keep=) left"
         )
-    method = method_of(selection)
+    method = selection.steps[-1].build()
     return "\n  ".join([title, *lines, *(row.by_score() if method is None else method.explain(row))])
-
-
-def method_of(selection: Selected) -> Any:
-    """The method of the last step; None where it is not known here, as one of a package that is not imported."""
-    try:
-        return from_config(selection.steps[-1].method)
-    except (ArgumentError, ArgumentTypeError):
-        return None
 
 
 def ordinal(place: Any) -> str:
@@ -144,7 +137,7 @@ def ordinal(place: Any) -> str:
     return f"{number:,}{ending}"
 
 
-def _earlier(selection: Selected) -> str:
+def _earlier(selection: SelectionData) -> str:
     *earlier, _ = selection.steps
     if len(earlier) == 1:
         return f"by the first step: {earlier[0]}"

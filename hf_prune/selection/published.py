@@ -3,28 +3,23 @@
 import contextlib
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+
+from huggingface_hub import CommitInfo
 
 from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingExtraError
 from hf_prune.hub.card_text import amended
 from hf_prune.hub.commit import commit
 from hf_prune.hub.data_files import Splits
-from hf_prune.hub.repository import Repository, download, folder_of
+from hf_prune.hub.repository import Repository, folder_of
 from hf_prune.labels import label_groups
 from hf_prune.plots import plot_groups
 from hf_prune.selection.card import section
-from hf_prune.selection.files import WRITERS, write_record
-from hf_prune.selection.record import to_record
-from hf_prune.selection.selected import Selected
-
-if TYPE_CHECKING:
-    from huggingface_hub import CommitInfo
-
-Loaded = TypeVar("Loaded")
+from hf_prune.selection.data import SelectionData
+from hf_prune.selection.record import write_record
 
 PICTURE = "selection.png"
 MOST_CLASSES = 1000
@@ -39,23 +34,29 @@ class SplitRecord:
         explain, id_column: as `hf_prune.push_to_hub` takes them.
     """
 
-    selection: Selected
+    selection: SelectionData
     config: str
     split: str
     explain: bool = False
     id_column: str | None = None
 
-    def __post_init__(self) -> None:
-        folder_of(self.config, self.split)  # refuses names before anything is made
-
     @property
     def folder(self) -> str:
+        """Where the record lies in a repository; ArgumentError where a name is no folder's."""
         return folder_of(self.config, self.split)
 
     @cached_property
-    def shown(self) -> Selected:
-        """The selection that people see: where no quotas were given, with the classes of the source as groups."""
-        return with_classes(self.selection)
+    def shown(self) -> SelectionData:
+        """The selection that people see: with classes as groups if it has none and its source is at hand and has."""
+        selection, source = self.selection, self.selection.source.dataset
+        if selection.groups is not None or source is None:
+            return selection
+        used = [step.signals["labels"]["column"] for step in selection.steps if "labels" in step.signals]
+        try:
+            classes = label_groups(source, used[-1] if used else None)
+        except (ArgumentError, ArgumentTypeError):  # no labels, or such as no classes can be made of
+            return selection
+        return replace(selection, groups=classes) if len(classes.values) <= MOST_CLASSES else selection
 
     def files(self, folder: Path) -> dict[str, Path]:
         """Write the record into `folder`, and a picture if there are groups to show and matplotlib is installed.
@@ -63,7 +64,7 @@ class SplitRecord:
         Returns:
             From paths in the repository to those of the files.
         """
-        write_record(folder, *to_record(self.selection, compact=True, explain=self.explain, id_column=self.id_column))
+        write_record(folder, self.selection, compact=True, explain=self.explain, id_column=self.id_column)
         if self.shown.groups is not None:
             with contextlib.suppress(MissingExtraError), warnings.catch_warnings():  # no reason to install matplotlib
                 warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # nor a font for every script
@@ -73,7 +74,7 @@ class SplitRecord:
 
 def push_records(
     repository: Repository, records: list[SplitRecord], coming: Mapping[str, Splits] | None = None
-) -> "CommitInfo":
+) -> CommitInfo:
     """Push records and their sections of the card in one commit.
 
     Args:
@@ -93,53 +94,3 @@ def push_records(
 
         message = "; ".join(f"hf_prune: record of {record.config}/{record.split}" for record in records)
         return commit(repository, files, message, change=change, coming=coming)
-
-
-def push_selection(
-    selection: Selected,
-    repo_id: str,
-    *,
-    config: str = "default",
-    split: str | None = None,
-    explain: bool = False,
-    id_column: str | None = None,
-    **repository: Any,
-) -> "CommitInfo":
-    """Push a record alone; see Selection.push_to_hub.
-
-    Args:
-        repository: the options of Repository.
-    """
-    split = split or selection.source.origin.get("split") or "train"
-    record = SplitRecord(selection, config, split, explain, id_column)
-    return push_records(Repository(repo_id, **repository), [record])
-
-
-def pull_selection(
-    load: Callable[[Path], Loaded],
-    repo_id: str,
-    config: str,
-    split: str,
-    revision: str | None,
-    token: str | bool | None,
-) -> Loaded:
-    """The selection that `load` reads from the folder of a pushed record; see Selection.from_hub."""
-    folder = folder_of(config, split)
-    files = download(repo_id, [f"{folder}/{name}" for name in WRITERS], revision, token)
-    try:
-        return load(files[0].parent)
-    except ArgumentError as error:
-        raise ArgumentError(f"`repo_id`: the record in {repo_id!r} can't be used; {error}") from error
-
-
-def with_classes(selection: Selected) -> Selected:
-    """The selection with the source's classes as groups, if it has none and the source is at hand and has classes."""
-    source = selection.source.dataset
-    if selection.groups is not None or source is None:
-        return selection
-    used = [step.signals["labels"]["column"] for step in selection.steps if "labels" in step.signals]
-    try:
-        classes = label_groups(source, used[-1] if used else None)
-    except (ArgumentError, ArgumentTypeError):  # no labels, or such as no classes can be made of
-        return selection
-    return replace(selection, groups=classes) if len(classes.values) <= MOST_CLASSES else selection

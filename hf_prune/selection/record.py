@@ -1,25 +1,36 @@
-"""A Selection as the header and the table of a record, and back; nothing that is read is believed unchecked."""
+"""A Selection as two files, and back: what was done as JSON, the rows as Parquet.
 
-import importlib.metadata
-from collections.abc import Mapping
+Both are written or neither is, and nothing that is read is believed unchecked.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from huggingface_hub.dataclasses import type_validator
+from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
+from hf_prune.files import put_back, whole_folder
 from hf_prune.groups import Groups
-from hf_prune.selection.evidence import from_columns, kinds_of, to_columns
-from hf_prune.selection.explain import method_of
-from hf_prune.selection.selected import Selected
-from hf_prune.selection.source import Source, ids_of
+from hf_prune.selection.data import SelectionData
+from hf_prune.selection.evidence import PREFIX, compacted, kinds_of, read_column, to_columns
+from hf_prune.selection.source import Source, checked_ids, ids_of
 from hf_prune.selection.step import Step
 
+S = TypeVar("S", bound=SelectionData)
 T = TypeVar("T")
 
 FORMAT = "hf_prune.selection/2"
+JSON, PARQUET = "selection.json", "selection.parquet"
+MOST_ROWS = 2**33
+"""A larger row count is taken for made up."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,6 @@ class Header:
     """What stands in selection.json; a value of another type is refused when it is read."""
 
     format: str
-    hf_prune: str
     rows: int
     kept: int
     at_least: int
@@ -41,26 +51,107 @@ class Header:
     pruned: dict[str, str] | None = None
 
 
+def write_record(path: str | os.PathLike[str], selection: SelectionData, **options: Any) -> None:
+    """Make the folder `path`; a record that is there is replaced only once the new one is complete.
+
+    Args:
+        options: those of `to_record`.
+
+    Raises:
+        ArgumentError: something is at `path` that is no record.
+    """
+    if os.path.lexists(path) and not _may_replace(Path(path)):
+        raise ArgumentError(f"`path`: {os.fspath(path)!r} exists and is no saved selection; name a new folder")
+    header, table = to_record(selection, **options)
+    with whole_folder(path) as folder:
+        for name, write in WRITERS.items():
+            write(folder / name, header, table)
+
+
+def read_record(cls: type[S], path: str | os.PathLike[str]) -> S:
+    """The Selection that `write_record` wrote.
+
+    Raises:
+        ArgumentError: no record at `path`, one of another format, or a damaged one.
+    """
+    folder = Path(path)
+    put_back(folder)
+    if not (folder / JSON).is_file():
+        raise ArgumentError(f"`path`: no {JSON} in {str(folder)!r}; wanted a folder that Selection.save wrote")
+    try:
+        if header := _header(folder):
+            rows = pq.read_metadata(folder / PARQUET).num_rows
+            if rows != header.get("rows") or rows > MOST_ROWS:  # before anything as long is reserved
+                raise ValueError(f"{rows} rows in {PARQUET}, {header.get('rows')} in {JSON}, {MOST_ROWS} at most")
+            return from_record(cls, header, pq.read_table(folder / PARQUET, partitioning=None))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException) as error:
+        raise ArgumentError(f"`path`: the selection in {str(folder)!r} is damaged: {error}") from error
+    raise ArgumentError(f"`path`: {str(folder / JSON)!r} is not of the format {FORMAT!r} that this version reads")
+
+
+def _header(folder: Path) -> dict[str, Any] | None:
+    """What selection.json holds; None if it is not of our format."""
+    header = json.loads((folder / JSON).read_text(encoding="utf-8"))
+    return header if isinstance(header, dict) and header.get("format") == FORMAT else None
+
+
+def _write_header(path: Path, header: dict[str, Any], table: pa.Table) -> None:
+    path.write_text(json.dumps(header, indent=2), encoding="utf-8")
+
+
+def _write_rows(path: Path, header: dict[str, Any], table: pa.Table) -> None:
+    """Parquet in the encoding that is smallest: for few values, for rows that are counted, for numbers of any kind."""
+    kinds = {field.name: field.type for field in table.schema}
+    few = [name for name, kind in kinds.items() if pa.types.is_dictionary(kind) or name == "group"]
+    encoding = {
+        name: "DELTA_BINARY_PACKED" if name == "row" else "BYTE_STREAM_SPLIT"
+        for name, kind in kinds.items()
+        if name not in few and (pa.types.is_integer(kind) or pa.types.is_floating(kind))
+    }
+    pq.write_table(table, path, compression="zstd", compression_level=9, use_dictionary=few, column_encoding=encoding)
+
+
+WRITERS: dict[str, Callable[[Path, dict[str, Any], pa.Table], None]] = {JSON: _write_header, PARQUET: _write_rows}
+"""The files of a record, each with what writes it from the header and the table."""
+
+
+def _may_replace(folder: Path) -> bool:
+    """Whether a folder is empty, or has a record and nothing else."""
+    if not folder.is_dir():
+        return False
+    names = {entry.name for entry in folder.iterdir()}
+    try:
+        return not names or (names <= set(WRITERS) and _header(folder) is not None)
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
 def to_record(
-    selection: Selected, *, compact: bool = False, explain: bool = True, id_column: str | None = None
+    selection: SelectionData, *, compact: bool = False, explain: bool = True, id_column: str | None = None
 ) -> tuple[dict[str, Any], pa.Table]:
     """JSON values, and one row for each of the source's.
 
     Args:
         compact: scores and other amounts in 32 bits or less, for the Hub.
-        explain: also what the method learnt of every row.
+        explain: also what the method learnt of every row, and after `at` the order that it picked in.
         id_column: a column of the source whose values name its rows, in place of their positions; by default the ids
             that the selection was read with, if any.
     """
-    groups, source, n, method = selection.groups, selection.source, selection.n, method_of(selection)
-    ids = source.ids if id_column is None else _ids(source, id_column)
+    groups, source, n, kept = selection.groups, selection.source, selection.n, selection.kept
+    method, ids = selection.steps[-1].build(), source.ids
+    if id_column is not None:
+        if source.dataset is None:
+            raise ArgumentError(
+                "`id_column`: the selection has no source at hand, as after load or pickle; name the column where the "
+                "selection is made"
+            )
+        ids = id_column, ids_of(source.dataset, id_column)
     evidence = selection.evidence if explain else {}
-    if compact and method is not None:
-        derivable = {name for part in method.walk() for name in getattr(part, "derivable", ())}
-        evidence = {name: values for name, values in evidence.items() if name not in derivable}
+    if compact:
+        parts = () if method is None else method.walk()
+        evidence = compacted(evidence, {name for part in parts for name in getattr(part, "derivable", ())})
     header = Header(
         format=FORMAT,
-        hf_prune=importlib.metadata.version("hf_prune"),
         rows=n,
         kept=len(selection),
         at_least=selection.at_least,
@@ -75,124 +166,99 @@ def to_record(
     )
     small = np.int32 if compact and n < 2**31 else np.int64
     columns: dict[str, Any] = {"row": np.arange(n, dtype=small)} if ids is None else {"id": ids[1]}
-    columns |= {"kept": selection.kept}
-    columns |= {"score": selection.scores.astype(np.float32) if compact else selection.scores}
+    columns |= {"kept": kept, "score": selection.scores.astype(np.float32 if compact else np.float64)}
     if selection.rank is not None:
         rank = np.zeros(n, dtype=small)
         rank[selection.indices] = selection.rank
-        columns["rank"] = pa.array(rank, mask=~selection.kept)
+        columns["rank"] = pa.array(rank, mask=~kept)
     if groups is not None:
         columns["group"] = groups.codes.astype(small)
-    columns["reason"] = reasons(selection)
-    if selection.picked is not None and not compact:
-        columns["picked"] = selection.picked
-    return asdict(header), pa.table(columns | to_columns(evidence, compact=compact))
+    own = {} if method is None else method.reasons(kept, selection.evidence)
+    columns["reason"] = _reasons(kept, own, selection.dropped_before)
+    if selection.picked is not None and explain:
+        columns["picked"] = selection.picked.astype(small)
+    return asdict(header), pa.table(columns | to_columns(evidence))
 
 
-def reasons(selection: Selected) -> pa.Array:
+def _reasons(
+    kept: NDArray[np.bool_], own: Mapping[str, NDArray[np.bool_]], dropped_before: NDArray[np.bool_]
+) -> pa.Array:
     """(n,) in a few words why each row was kept or dropped, for people who read the table."""
-    kept = selection.kept
-    own = {} if (method := method_of(selection)) is None else method.reasons(kept, selection.evidence)
     words = ["not picked", "kept", *own, "dropped by an earlier step"]
     codes = kept.astype(np.int8)
-    for code, rows in enumerate(own.values(), start=2):
+    for code, rows in enumerate((*own.values(), dropped_before), start=2):
         codes[rows] = code
-    codes[selection.dropped_before] = len(words) - 1
     return pa.DictionaryArray.from_arrays(codes, words)
 
 
-def _ids(source: Source, column: str) -> tuple[str, pa.Array]:
-    """The column's name and its values in the source, each another."""
-    if source.dataset is None:
-        raise ArgumentError(
-            "`id_column`: the selection has no source at hand, as after load or pickle; name the column where the "
-            "selection is made"
-        )
-    return column, ids_of(source.dataset, column)
-
-
-def from_record(values: Mapping[str, Any], table: pa.Table) -> dict[str, Any]:
-    """The fields of the Selection.
+def from_record(cls: type[S], values: Mapping[str, Any], table: pa.Table) -> S:
+    """The Selection that was written.
 
     Raises:
         ValueError, KeyError, TypeError: the record is damaged or contradicts itself.
     """
     header, n = _typed(Header, values), table.num_rows
-    kept = _column(table, "kept", pa.types.is_boolean)
-    indices = np.flatnonzero(kept).astype(np.int64)
+    indices = np.flatnonzero(read_column(table, "kept", "mark"))
     _require(n == header.rows, f"{n} rows in the table, {header.rows} in the header")
     _require(len(indices) == header.kept, f"{len(indices)} kept rows in the table, {header.kept} in the header")
-    rank = picked = None
+    rank = picked = ids = None
     if "rank" in table.column_names:
-        rank = np.asarray(table.column("rank").drop_null(), dtype=np.int64)
+        of_kept = table.select(["rank"]).filter(table.column("kept"))
+        rank = read_column(of_kept, "rank", "position", len(indices), "holds ranks of no kept row")
         _require(np.array_equal(np.sort(rank), np.arange(len(indices))), "the ranks are no order of the kept rows")
     if "picked" in table.column_names:
-        picked = _column(table, "picked", pa.types.is_integer).astype(np.int64)
-        _require(n == 0 or -1 <= picked.min() <= picked.max() < n, "places in the picking order that can't be")
+        picked = read_column(table, "picked", "position", n, "has places in the picking order that can't be")
+    if header.id_column is not None:
+        ids = header.id_column, checked_ids(header.id_column, table.column("id").combine_chunks())
     steps = tuple(_typed(Step, step) for step in header.steps)
     _require(bool(steps), "no step")
     for step in steps:
         str(step)  # a method that can be described
         _require(step.n >= len(indices), f"a step that saw {step.n} rows")
-    ids = None
-    if header.id_column is not None:
-        ids = header.id_column, table.column("id").combine_chunks()
-    fields = {
-        "indices": indices,
-        "n": n,
-        "scores": _column(table, "score", pa.types.is_floating).astype(np.float64),
-        "steps": steps,
-        "source": Source(n, header.origin, digests=header.digests, ids=ids),
-        "rank": rank,
-        "groups": _groups(header, table),
-        "at_least": header.at_least,
-        "evidence": from_columns(table, header.evidence),
-        "picked": picked,
-        "pruned": header.pruned,
-    }
-    _check_details(Selected(**fields))
-    return fields
+    selection = cls(
+        indices=indices,
+        n=n,
+        scores=read_column(table, "score", "amount"),
+        steps=steps,
+        source=Source(n, header.origin, recorded=header.digests, ids=ids),
+        rank=rank,
+        groups=_groups(header, table),
+        at_least=header.at_least,
+        evidence={name: read_column(table, PREFIX + name, kind, n) for name, kind in header.evidence.items()},
+        picked=picked,
+        pruned=header.pruned,
+    )
+    _check_details(selection)
+    return selection
 
 
 def _groups(header: Header, table: pa.Table) -> Groups | None:
     if header.group_values is None or header.group_names is None:
         return None
     _require(len(header.group_values) == len(header.group_names), "as many group names as values are wanted")
-    codes = _column(table, "group", pa.types.is_integer).astype(np.int64)
-    _require(len(codes) == 0 or -1 <= codes.min() <= codes.max() < len(header.group_names), "rows of unknown groups")
+    codes = read_column(table, "group", "position", len(header.group_names), "has rows of unknown groups")
     # JSON has no tuples, which is what the values of combined columns are.
     values = tuple(tuple(value) if isinstance(value, list) else value for value in header.group_values)
     return Groups(codes, values, tuple(header.group_names))
 
 
-def _check_details(selection: Selected) -> None:
+def _check_details(selection: SelectionData) -> None:
     """Refuse details that a summary couldn't show."""
-    details = selection.details
+    details, groups = selection.details, () if selection.groups is None else selection.groups.names
     for texts in ("notes", "warnings"):
-        listed = details.get(texts, [])
-        _require(isinstance(listed, list) and all(isinstance(text, str) for text in listed), f"{texts} are no texts")
-    by_group = details.get("by_group", {})
-    groups = 0 if selection.groups is None else len(selection.groups.names)
-    _require(isinstance(by_group, dict), "what was measured of the groups is no table")
+        type_validator(texts, details.get(texts, []), list[str])
+    type_validator("by_group", by_group := details.get("by_group", {}), dict[str, list[Any]])
     for column, values in by_group.items():
-        _require(isinstance(values, list) and len(values) == groups, f"{column!r} has no value for each group")
-        pairs = column == "recall_interval"
-        numbers = [number for value in values for number in (value if pairs and isinstance(value, list) else [value])]
-        _require(len(numbers) == groups * (1 + pairs), f"{column!r} holds no pairs")
-        _require(all(isinstance(number, int | float) for number in numbers), f"{column!r} holds no numbers")
-    if (method := method_of(selection)) is not None:
+        intervals = column == "recall_interval"
+        type_validator(column, values, list[list[float | int]] if intervals else list[float | int])
+        _require(len(values) == len(groups), f"{column!r} has no value for each group")
+        _require(not intervals or all(len(interval) == 2 for interval in values), f"{column!r} holds no pairs")
+    if (method := selection.steps[-1].build()) is not None:
         method.check_details(details)
 
 
-def _column(table: pa.Table, name: str, is_kind: Any) -> Any:
-    """The values of a column, which must be there, of this kind and without nulls."""
-    column = table.column(name)
-    _require(is_kind(column.type) and not column.null_count, f"{name!r} holds {column.type} or nulls")
-    return np.asarray(column)
-
-
 def _typed(cls: type[T], values: Mapping[str, Any]) -> T:
-    """The dataclass with these values, each of which must be of its type."""
+    """The dataclass with these values, each of which must be of its type; `strict` would not check a frozen one."""
     instance = cls(**values)
     for name, kind in get_type_hints(cls).items():
         type_validator(name, getattr(instance, name), kind)

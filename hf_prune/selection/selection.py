@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from datasets import Dataset
+from huggingface_hub import CommitInfo
 
 from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.hub.repository import Repository, download, folder_of
+from hf_prune.plots import plot_groups
+from hf_prune.selection.data import SelectionData
 from hf_prune.selection.explain import explain
-from hf_prune.selection.files import read_record, write_record
-from hf_prune.selection.published import pull_selection, push_selection
-from hf_prune.selection.record import from_record, to_record
-from hf_prune.selection.selected import Selected
+from hf_prune.selection.published import SplitRecord, push_records
+from hf_prune.selection.record import WRITERS, read_record, write_record
 from hf_prune.selection.source import RECIPE, Source
-from hf_prune.selection.summary import summary
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitInfo
     from matplotlib.figure import Figure
 
 ATTRIBUTE = "_hf_prune_selection"
@@ -24,8 +24,8 @@ ATTRIBUTE = "_hf_prune_selection"
 
 
 @dataclass(frozen=True, eq=False)
-class Selection(Selected):
-    __doc__ = Selected.__doc__
+class Selection(SelectionData):
+    __doc__ = SelectionData.__doc__
 
     def apply(self, dataset: Dataset, *, id_column: str | None = None) -> Dataset:
         """The kept rows of `dataset`, which must be the source: row count and column digests are compared.
@@ -52,22 +52,14 @@ class Selection(Selected):
         """
         if self.pruned is None:
             raise ArgumentError("this record was saved or pushed without the pruned rows; use apply on the source")
-        Source(len(self), {}, digests=self.pruned).check(pruned)
+        Source(len(self), {}, recorded=self.pruned).check(pruned)
 
     def attach(self, pruned: Dataset) -> Dataset:
         """Let `pruned`, whose rows these are, carry this selection and say in its description where it comes from."""
         setattr(pruned, ATTRIBUTE, self)
         description = (pruned.info.description or "").partition(RECIPE)[0].strip()
-        pruned.info.description = f"{description}\n\n{RECIPE} {self.recipe()}".strip()
+        pruned.info.description = f"{description}\n\n{RECIPE} {'; '.join(self.history())}".strip()
         return pruned
-
-    def recipe(self) -> str:
-        """One line: what was done, first step first."""
-        return "; ".join(self.history())
-
-    def summary(self) -> str:
-        """A few lines to read: every step, and for quotas what each group kept and its recall before."""
-        return summary(self)
 
     def plot(self) -> "Figure":
         """A picture of what each group kept: rows before and after on top, the kept share below.
@@ -82,8 +74,6 @@ class Selection(Selected):
         >>> [label.get_text() for label in selection.plot().axes[1].get_xticklabels()]
         ['dog', 'cat']
         """
-        from hf_prune.plots import plot_groups
-
         return plot_groups(self.group_table())
 
     def explain(self, i: int) -> str:
@@ -121,7 +111,7 @@ class Selection(Selected):
         Raises:
             ArgumentError: something else is at `path`, or the column holds nulls or an id twice.
         """
-        write_record(path, *to_record(self, id_column=id_column))
+        write_record(path, self, id_column=id_column)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -130,21 +120,29 @@ class Selection(Selected):
         Raises:
             ArgumentError: no such folder, or its files are damaged or contradict each other.
         """
-        header, table = read_record(path)
-        try:
-            return cls(**from_record(header, table))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ArgumentError(f"`path`: the selection in {os.fspath(path)!r} is damaged: {error}") from error
+        return read_record(cls, path)
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> "CommitInfo":
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        config: str = "default",
+        split: str | None = None,
+        explain: bool = False,
+        id_column: str | None = None,
+        **options: Any,
+    ) -> CommitInfo:
         """Push the record alone, without the data: a few bytes a row. `from_hub` reads it.
 
         Args:
             repo_id: of a dataset repository, which is made if it isn't there, as in "me/cifar10-d2-30".
-            options: `config`, by default "default"; `split`, that of the source; `token`, `revision`, `create_pr` and
-                `private` as in Dataset.push_to_hub; `explain` and `id_column` as in hf_prune.push_to_hub.
+            config, split: where `from_hub` finds it; the split is by default that of the source.
+            explain, id_column: as in hf_prune.push_to_hub.
+            options: `token`, `revision`, `create_pr` and `private` as in Dataset.push_to_hub.
         """
-        return push_selection(self, repo_id, **options)
+        split = split or self.source.origin.get("split") or "train"
+        record = SplitRecord(self, config, split, explain, id_column)
+        return push_records(Repository(repo_id, **options), [record])
 
     @classmethod
     def from_hub(
@@ -161,13 +159,20 @@ class Selection(Selected):
         Raises:
             ArgumentError: no such repository or record, or it is damaged.
         """
-        return pull_selection(cls.load, repo_id, config, split, revision, token)
+        folder = folder_of(config, split)
+        files = download(repo_id, [f"{folder}/{name}" for name in WRITERS], revision, token)
+        try:
+            return cls.load(files[0].parent)
+        except ArgumentError as error:
+            raise ArgumentError(f"`repo_id`: the record in {repo_id!r} can't be used; {error}") from error
 
 
 def live_selection(dataset: Dataset) -> Selection | None:
     """The selection that a dataset carries, if it still has the pruned rows."""
-    found: Selection | None = getattr(dataset, ATTRIBUTE, None)
-    return found if found is not None and len(found) == len(dataset) else None
+    try:
+        return selection_of(dataset)
+    except AttributeError:
+        return None
 
 
 def selection_of(dataset: Dataset) -> Selection:
@@ -178,15 +183,15 @@ def selection_of(dataset: Dataset) -> Selection:
     Raises:
         AttributeError: there is none, or the rows are others since.
     """
-    if (live := live_selection(dataset)) is not None:
-        return live
-    stale: Selection | None = getattr(dataset, ATTRIBUTE, None)
-    if stale is None:
+    selection: Selection | None = getattr(dataset, ATTRIBUTE, None)
+    if selection is None:
         raise AttributeError(
             "this dataset carries no selection: it was not pruned, or it was transformed since (map, sort, select, "
             "...); keep it before you transform, as in `sel = coreset.selection`"
         )
-    raise AttributeError(
-        f"this dataset has {len(dataset)} rows but its selection {len(stale)}: rows were filtered since the pruning; "
-        "keep the selection before you transform, as in `sel = coreset.selection`"
-    )
+    if len(selection) != len(dataset):
+        raise AttributeError(
+            f"this dataset has {len(dataset)} rows but its selection {len(selection)}: rows were filtered since the "
+            "pruning; keep the selection before you transform, as in `sel = coreset.selection`"
+        )
+    return selection

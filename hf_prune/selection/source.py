@@ -1,20 +1,17 @@
 """The data that a selection indexes, and how they are recognised."""
 
 import re
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets import Dataset
 
 from hf_prune.digest import column_digest, column_digests
 from hf_prune.errors import AlignmentError, ArgumentError
 from hf_prune.labels import check_column, stored_column
-from hf_prune.selection.step import Step as Step
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 _CACHED = re.compile(r"/([^/]+)___([^/]+)/[^/]+/[\d.]+/([0-9a-f]{40})/[^/]+$")
 
@@ -22,47 +19,37 @@ RECIPE = "Derived with hf_prune:"
 """How the line begins that a pruned dataset's description gets."""
 
 
+@dataclass(frozen=True, eq=False)
 class Source:
     """The data that a selection indexes.
 
-    Args:
+    Attributes:
         n: rows.
         origin: names and where it is from, as JSON values.
-        dataset: itself, where it is at hand.
-        digests: one per column; of `dataset` computed when first asked for.
+        dataset: the data themselves, where they are at hand.
+        recorded: the digest of each column, where the data are not.
         ids: the name of a column and its (n,) values, which name the rows, where the record holds some.
     """
 
-    def __init__(
-        self,
-        n: int,
-        origin: Mapping[str, Any],
-        dataset: "Dataset | None" = None,
-        digests: Mapping[str, str] | None = None,
-        ids: tuple[str, pa.Array] | None = None,
-    ) -> None:
-        self.n = n
-        self.origin = dict(origin)
-        self.dataset = dataset
-        self.ids = ids
-        self._digests = None if digests is None else dict(digests)
+    n: int
+    origin: dict[str, Any]
+    dataset: Dataset | None = None
+    recorded: dict[str, str] = field(default_factory=dict)
+    ids: tuple[str, pa.Array] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Keeps the dataset where its rows lie in files, else digests of the rows instead of a copy of them."""
-        in_files = self.dataset is not None and bool(self.dataset.cache_files)
-        kept = {"dataset": self.dataset, "_digests": None} if in_files else {"dataset": None, "_digests": self.digests}
-        return self.__dict__ | kept
+        if self.dataset is not None and self.dataset.cache_files:
+            return self.__dict__
+        return self.__dict__ | {"dataset": None, "recorded": self.digests}
 
     @property
     def digests(self) -> dict[str, str]:
         """The digest of each column of the source."""
-        if self._digests is None:
-            assert self.dataset is not None, "a Source has its dataset or its digests"
-            self._digests = column_digests(self.dataset)
-        return self._digests
+        return self.recorded if self.dataset is None else column_digests(self.dataset)
 
     @classmethod
-    def of(cls, dataset: "Dataset") -> Self:
+    def of(cls, dataset: Dataset) -> Self:
         """The source that `dataset` is; `origin["derived"]` is its recipe if it was pruned and then transformed."""
         info = dataset.info
         _, derived, recipe = (info.description or "").rpartition(RECIPE)
@@ -76,7 +63,7 @@ class Source:
         }
         return cls(len(dataset), {name: value for name, value in known.items() if value is not None}, dataset)
 
-    def check(self, dataset: "Dataset", id_column: str | None = None) -> None:
+    def check(self, dataset: Dataset, id_column: str | None = None) -> None:
         """Refuse a dataset that is not the source: other row count, a column with other values, nothing in common.
 
         Args:
@@ -88,21 +75,23 @@ class Source:
             return
         if len(dataset) != self.n:
             raise AlignmentError(f"this selection was made for {self.n} rows, the dataset has {len(dataset)}")
-        common = [column for column in self.digests if column in dataset.column_names]
-        different = [column for column in common if column_digest(dataset, column) != self.digests[column]]
+        recorded = self.digests
+        common = [column for column in recorded if column in dataset.column_names]
+        different = [column for column in common if column_digest(dataset, column) != recorded[column]]
         if different:
             raise AlignmentError(
                 f"this selection was made for other data: of the columns {common} that both have, {different} hold "
                 "other values or another row order; load the dataset that was pruned"
             )
-        if not common and id_column is None and not self._renamed(dataset):
+        renamed = (column_digest(dataset, column) in recorded.values() for column in dataset.column_names)
+        if not common and id_column is None and not any(renamed):
             raise AlignmentError(
                 "this selection can't be checked: the dataset has none of the recorded columns "
-                f"{sorted(self.digests)}; its own are {dataset.column_names}"
+                f"{sorted(recorded)}; its own are {dataset.column_names}"
                 + ("" if self.ids is None else "; the record has ids: name their column, as in apply(ds, id_column=)")
             )
 
-    def _check_ids(self, dataset: "Dataset", column: str) -> None:
+    def _check_ids(self, dataset: Dataset, column: str) -> None:
         if self.ids is None:
             raise ArgumentError("`id_column`: this selection's record holds no ids; leave it out")
         recorded, given = self.ids[1].to_pylist(), ids_of(dataset, column).to_pylist()
@@ -111,7 +100,7 @@ class Source:
         missing, more = set(recorded).difference(given), set(given).difference(recorded)
         if missing or more:
             some = [
-                f"{len(ids)} {what} ({sorted(map(str, ids))[0]}, ...)"
+                f"{len(ids)} {what} ({min(map(str, ids))}, ...)"
                 for ids, what in ((missing, "are missing here"), (more, "are not on record"))
                 if ids
             ]
@@ -121,10 +110,6 @@ class Source:
             f"`id_column`: the same ids in another order, first at row {row}: {given[row]!r} here, {recorded[row]!r} "
             "on record; bring the rows into the recorded order first"
         )
-
-    def _renamed(self, dataset: "Dataset") -> bool:
-        recorded = set(self.digests.values())
-        return any(column_digest(dataset, column) in recorded for column in dataset.column_names)
 
 
 def _on_the_hub(files: list[str]) -> dict[str, str]:
@@ -136,10 +121,14 @@ def _on_the_hub(files: list[str]) -> dict[str, str]:
     return {"repo": f"{namespace}/{name}", "revision": revision}
 
 
-def ids_of(dataset: "Dataset", column: str) -> pa.Array:
-    """(n,) values of a column that names rows: ints or strings, each another, none null."""
+def ids_of(dataset: Dataset, column: str) -> pa.Array:
+    """(n,) values of a column that names rows."""
     check_column(dataset, "id_column", column)
-    ids = stored_column(dataset, column)
+    return checked_ids(column, stored_column(dataset, column))
+
+
+def checked_ids(column: str, ids: pa.Array) -> pa.Array:
+    """The values of a column, which must be ints or strings, each another, none null."""
     if pa.types.is_string_view(ids.type):  # which Arrow can't count
         ids = ids.cast(pa.large_string())
     if not (pa.types.is_integer(ids.type) or pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type)):

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from hf_prune.config import describe
+from hf_prune.config import describe, from_config
+from hf_prune.errors import ArgumentError, ArgumentTypeError
 
 
 @dataclass(frozen=True)
@@ -32,3 +33,10 @@ class Step:
 
     def __str__(self) -> str:
         return f"{describe(self.method)} kept {self.budget} of {self.n} rows, seed {self.seed}"
+
+    def build(self) -> Any:
+        """The method with its options; None where it is not known here, as one of a package that is not imported."""
+        try:
+            return from_config(self.method)
+        except (ArgumentError, ArgumentTypeError):
+            return None

@@ -4,6 +4,7 @@ import logging
 import re
 
 import pytest
+from datasets import DatasetDict
 from httpx2 import TransportError
 from huggingface_hub.errors import HfHubHTTPError
 
@@ -131,6 +132,8 @@ def test_what_datasets_would_refuse_is_refused_before_the_record_is_pushed(hub, 
     ):
         with pytest.raises(hf_prune.HFPruneError, match=re.escape(message)):
             coreset.push_to_hub(ID, token=WRITER, **options)
+    with pytest.raises(TypeError, match="takes no 'split'"):
+        DatasetDict(train=coreset).push_to_hub(ID, split="train", token=WRITER)
     assert not hub.repos
     coreset.push_to_hub(ID, "some-config", None, "a.b", token=WRITER)
     assert len(pulled(ID, "some-config", "a.b")) == 18

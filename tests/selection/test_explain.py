@@ -8,6 +8,7 @@ from datasets import Dataset
 
 import hf_prune
 from hf_prune.selection.evidence import put
+from hf_prune.selection.record import write_record
 from hf_prune.selection.selection import Selection
 from hf_prune.signals.signals import Signals
 from tests.methods.test_contract import METHODS, _clip, as_method, material  # noqa: F401
@@ -31,13 +32,13 @@ def d2(ds, keep, **options):
 
 
 def test_d2_by_hand(ds):
-    found = d2(ds, 2).evidence
-    np.testing.assert_allclose(found["message"], MESSAGE)
-    np.testing.assert_allclose(found["density"], DENSITY)
-    assert found["suppressed_by"].tolist() == [1, -1, 1, -1]
-    np.testing.assert_allclose(found["suppression"], [A * DENSITY[1], 0, B * DENSITY[1], 0])
-    left = DENSITY - found["suppression"]
-    np.testing.assert_allclose(found["left"], left)
+    evidence = d2(ds, 2).evidence
+    np.testing.assert_allclose(evidence["message"], MESSAGE)
+    np.testing.assert_allclose(evidence["density"], DENSITY)
+    assert evidence["suppressed_by"].tolist() == [1, -1, 1, -1]
+    np.testing.assert_allclose(evidence["suppression"], [A * DENSITY[1], 0, B * DENSITY[1], 0])
+    left = DENSITY - evidence["suppression"]
+    np.testing.assert_allclose(evidence["left"], left)
 
 
 def test_words_for_d2(ds):
@@ -58,9 +59,9 @@ def test_words_for_d2(ds):
 
 
 def test_product_reports_the_factor(ds):
-    found = d2(ds, 2, forward="product").evidence
-    np.testing.assert_allclose(found["message"], MESSAGE)
-    np.testing.assert_allclose(found["density"], MESSAGE * SCORES)
+    evidence = d2(ds, 2, forward="product").evidence
+    np.testing.assert_allclose(evidence["message"], MESSAGE)
+    np.testing.assert_allclose(evidence["density"], MESSAGE * SCORES)
 
 
 def test_a_smaller_budget_explains_with_the_larger_run(ds):
@@ -226,3 +227,11 @@ def test_evidence_of_a_pool_too_small_for_a_graph():
     assert hf_prune.D2(score=hf_prune.GivenScores()).select(given, 1, 0).evidence == {}
     alone = Dataset.from_dict({"x": [0]}).prune("d2", keep=1, scores=[1.0], embeddings=[[0.0]]).selection
     assert alone.explain(0).startswith("row 0: kept, picked 1st of 1")
+
+
+def test_a_compact_record_explains_with_the_larger_run(ds, tmp_path):
+    smaller = d2(ds, 3).at(keep=2).at(keep=1)
+    write_record(tmp_path / "s", smaller, compact=True)
+    loaded = Selection.load(tmp_path / "s")
+    np.testing.assert_array_equal(loaded.picked, smaller.picked)
+    assert "picked 3rd of 3 by the larger selection, too late for the 1 rows that at(keep=) left" in loaded.explain(3)

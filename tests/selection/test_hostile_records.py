@@ -9,8 +9,7 @@ import pytest
 from datasets import Dataset
 
 import hf_prune
-from hf_prune.selection.files import MOST_ROWS, write_record
-from hf_prune.selection.record import to_record
+from hf_prune.selection.record import MOST_ROWS, write_record
 
 N = 60
 
@@ -146,12 +145,16 @@ def test_other_headers(record, changes):
         ("rank", pa.array([10**12] * N)),
         ("rank", pa.array(["0"] * N)),
         ("rank", pa.array([None] * N, pa.int64())),
+        ("rank", pa.array([*range(18), *[None] * (N - 18)])),
         ("group", pa.array([3] * N)),
         ("group", pa.array([-2] * N)),
         ("group", pa.array([None] * N, pa.int64())),
         ("group", pa.array([0.5] * N)),
         ("score", pa.array(["high"] * N)),
         ("score", pa.array([[0.5]] * N)),
+        ("id", pa.array([7] * N)),
+        ("id", pa.array([None, *range(1, N)])),
+        ("id", pa.array([[0]] * N)),
         ("evidence.suppressed_by", pa.array([N] * N)),
         ("evidence.suppressed_by", pa.array([-2] * N)),
         ("evidence.suppressed_by", pa.array([0.0] * N)),
@@ -176,7 +179,7 @@ def test_huge_counts_are_refused_before_they_are_read(record, monkeypatch):
     pq.write_table(many, record / "selection.parquet")
     monkeypatch.setattr("pyarrow.parquet.read_table", lambda *args, **options: pytest.fail("it was read"))
     refused(record, "100000 rows in selection.parquet, 60 in selection.json")
-    monkeypatch.setattr("hf_prune.selection.files.MOST_ROWS", 50_000)
+    monkeypatch.setattr("hf_prune.selection.record.MOST_ROWS", 50_000)
     change_header(record, rows=100_000)
     refused(record, "50000 at most")
     assert MOST_ROWS > 10**9
@@ -212,9 +215,8 @@ def test_bytes_a_row(tmp_path, explain, most):
     pruned = Dataset.from_dict({"label": labels}).prune(
         "d2", keep=0.3, quotas="equal", scores=rng.gamma(2.0, size=n), embeddings=points
     )
-    header, table = to_record(pruned.selection, compact=True, explain=explain)
-    write_record(tmp_path / "record", header, table)
+    write_record(tmp_path / "record", pruned.selection, compact=True, explain=explain)
     size = (tmp_path / "record" / "selection.parquet").stat().st_size
-    size += len(json.dumps(header)) / 25  # the header once in a million
+    size += (tmp_path / "record" / "selection.json").stat().st_size / 25  # the header once in a million
     assert size / n < most
     assert size / n > 0.5 * most

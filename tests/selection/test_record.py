@@ -5,7 +5,7 @@ import pytest
 from datasets import Dataset
 
 import hf_prune
-from hf_prune.selection.files import WRITERS
+from hf_prune.selection.record import WRITERS
 
 
 def test_a_further_file_is_one_entry(tmp_path, monkeypatch):

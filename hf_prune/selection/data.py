@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from hf_prune.budget import plain_keep, resolve_keep
 from hf_prune.errors import ArgumentError
-from hf_prune.groups import Groups
+from hf_prune.groups import Groups, few_left
 from hf_prune.selection.evidence import Evidence, put
 from hf_prune.selection.source import Source
 from hf_prune.selection.step import Step
 
 
 @dataclass(frozen=True, eq=False)
-class Selected:
+class SelectionData:
     """Which rows of a source are kept, by what, and why.
 
     Attributes:
@@ -120,7 +120,7 @@ class Selected:
         rest = {"groups": self.groups, "at_least": self.at_least, "evidence": self.evidence, "picked": self.places}
         return self.of_rows(self.order[:budget], self.scores, steps, self.source, **rest)
 
-    def after(self, first: "Selected") -> Self:
+    def after(self, first: "SelectionData") -> Self:
         """This selection, made on the rows that `first` kept, as one of `first`'s source."""
         scores = np.full(first.n, np.nan)
         scores[first.indices] = self.scores
@@ -163,3 +163,29 @@ class Selected:
             for row, value in zip(table, values, strict=True):
                 row[column] = value
         return table
+
+    def summary(self) -> str:
+        """A few lines to read: every step, what its method says, and what each group kept and its recall before."""
+        lines = [*self.history(), *self.details.get("notes", ())]
+        if (method := self.steps[-1].build()) is not None:
+            lines += method.summarise(self.details)
+        table = self.group_table()
+        if table:
+            width = max(5, *(len(row["group"]) for row in table))
+            head = "  recall before" if "recall" in table[0] else ""
+            lines.append(f"{'group':<{width}}  {'rows':>9}  {'kept':>9}  density{head}")
+            for row in table:
+                line = f"{row['group']:<{width}}  {row['size']:>9,}  {row['kept']:>9,}  {row['density']:>7.3f}"
+                lines.append(line + _recall(row))
+        names, sizes, kept = ([row[key] for row in table] for key in ("group", "size", "kept"))
+        warnings = [*self.details.get("warnings", ()), *few_left(names, np.array(sizes), np.array(kept))]
+        lines += [f"warning: {warning}" for warning in warnings]
+        return "\n  ".join([f"{len(self):,} of {self.n:,} rows kept ({len(self) / self.n:.1%})", *lines])
+
+
+def _recall(row: dict[str, Any]) -> str:
+    """The end of a group's line: its recall before pruning, with the interval where one was measured."""
+    if "recall" not in row:
+        return ""
+    low, high = row.get("recall_interval", (None, None))
+    return f"  {row['recall']:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})")
