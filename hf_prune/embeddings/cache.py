@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
+from hf_prune.files import whole_file
 
 COMPLETE, GROWING, MARKS = "vectors.npy", "vectors.partial.npy", "shards.partial.npy"
 
@@ -57,7 +58,8 @@ class VectorFile:
                 f"{str(self.folder)!r} ({error.strerror}); pass cache_dir= with a folder on a larger disk"
             ) from error
         # Last: without the marks everything begins again.
-        np.save(self._marks, np.zeros(shards, dtype=np.uint8))
+        with whole_file(self._marks, suggested=MARKS) as path, path.open("wb") as file:
+            np.save(file, np.zeros(shards, dtype=np.uint8))
 
     def missing(self) -> NDArray[np.int64]:
         """Returns the shards that are not there yet."""

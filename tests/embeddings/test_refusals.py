@@ -139,3 +139,16 @@ def test_no_room_on_the_disk(ds, cache, monkeypatch):
         hf_prune.embed(ds, Counting(), cache_dir=cache)
     monkeypatch.undo()
     assert hf_prune.embed(ds, Counting(), cache_dir=cache).shape == (5, 2)
+
+
+def test_a_kill_while_the_marks_are_written_leaves_none(ds, cache, monkeypatch):
+    def half(file, array):
+        with open(file, "wb") if isinstance(file, Path) else file as opened:
+            opened.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "save", half)
+    with pytest.raises(KeyboardInterrupt):
+        hf_prune.embed(ds, Counting(), cache_dir=cache)
+    monkeypatch.undo()
+    assert hf_prune.embed(ds, Counting(), cache_dir=cache)[:, 0].tolist() == [len(text) for text in TEXTS]
