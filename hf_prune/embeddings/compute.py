@@ -20,6 +20,7 @@ from datasets.utils import tqdm
 from filelock import FileLock
 from huggingface_hub.constants import HF_HOME
 from numpy.typing import NDArray
+from torch import nn
 from torch.utils.data import DataLoader
 
 from hf_prune.arguments import one_of, true_or_false, whole_number
@@ -31,7 +32,7 @@ from hf_prune.embeddings.values import Values, check_values, column_kind, defaul
 from hf_prune.errors import ArgumentError, ArgumentTypeError, HFPruneError
 from hf_prune.kernels.hardware import has_bfloat16_units
 from hf_prune.labels import check_column
-from hf_prune.models import process_state
+from hf_prune.models import device_of, process_state
 
 BATCHES_IN_SHARD = 16
 """Batches that a kill may cost."""
@@ -114,7 +115,7 @@ def embed(
     how: dict[str, Any] = {"pooling": pooling, "truncate": truncate, "revision": revision, "name": name}
     chosen = encoder_of(encoder, processor, kind, holds, state.device, **how)
     if precision == "auto":
-        precision = "bfloat16" if _has_bfloat16(state.device) else "float32"
+        precision = "bfloat16" if _has_bfloat16(chosen.model) else "float32"
 
     columns = dataset.column_names if column is None else [column]
     content = [(one if chosen.whole_rows else "", column_digest(dataset, one)) for one in columns]
@@ -258,8 +259,11 @@ def _check_dataset(dataset: Any) -> None:
         raise ArgumentError("`dataset`: it has no rows to embed")
 
 
-def _has_bfloat16(device: torch.device) -> bool:
-    """Tells whether the device multiplies bfloat16 faster than float32."""
-    if device.type == "cuda":
+def _has_bfloat16(model: nn.Module | None) -> bool:
+    """Tells whether the model's device multiplies bfloat16 faster than float32."""
+    if model is None:
+        return False
+    device = device_of(model).type
+    if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return has_bfloat16_units() if device.type == "cpu" else device.type == "xpu"
+    return has_bfloat16_units() if device == "cpu" else device == "xpu"

@@ -3,7 +3,7 @@
 import copy
 import os
 from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -56,14 +56,12 @@ class Encoder:
 
     @contextmanager
     def ready(self, precision: str) -> Iterator[None]:
-        """Turns on evaluation mode and the precision, and gradients off."""
-        device = torch.device("cpu") if self.model is None else device_of(self.model)
-        mode = nullcontext() if self.model is None else evaluation_mode(self.model)
-        with (
-            torch.inference_mode(),
-            torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"),
-            mode,
-        ):
+        """Turns gradients off and, for a model, evaluation mode and the precision on."""
+        with torch.inference_mode(), ExitStack() as stack:
+            if self.model is not None:
+                reduced = precision == "bfloat16"
+                stack.enter_context(torch.autocast(device_of(self.model).type, torch.bfloat16, enabled=reduced))
+                stack.enter_context(evaluation_mode(self.model))
             yield
 
 
