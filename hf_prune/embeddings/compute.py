@@ -57,10 +57,10 @@ def embed(
 ) -> NDArray[np.float32]:
     """Returns (n, d) float32, a vector for each row, read-only and mapped from a cache where it is computed only once.
 
-    The cache is keyed by the rows' content, the encoder's weights and settings, and the options that decide the
-    vectors. After Ctrl-C or a kill the same call goes on where it stopped, and repeats at most 16 batches. Under
-    `torchrun` or `accelerate launch` every process must make the call, and see the same file system; each takes its
-    part, and the vectors are those of one process. Delete the cache's folder to free its space.
+    The cache is keyed by the rows' content, the encoder's weights and settings, the versions of its libraries, and the
+    options that decide the vectors. After Ctrl-C or a kill the same call goes on where it stopped, and repeats at most
+    16 batches. Under `torchrun` or `accelerate launch` every process must make the call, and see the same file system;
+    each takes its part, and the vectors are those of one process. Delete the cache's folder to free its space.
 
     Args:
         dataset: the n rows.
@@ -120,7 +120,7 @@ def embed(
     columns = dataset.column_names if column is None else [column]
     content = [(one if chosen.whole_rows else "", column_digest(dataset, one)) for one in columns]
     versions = {library: version(library) for library in chosen.libraries}
-    decides = repr((chosen.identity, precision, batch_size, BATCHES_IN_SHARD, content))
+    decides = repr((chosen.identity, versions, precision, batch_size, BATCHES_IN_SHARD, content))
     key = hashlib.blake2b(decides.encode(), digest_size=16).hexdigest()
     if len(set(gather_object([key]))) > 1:
         raise ArgumentError(

@@ -93,6 +93,13 @@ def test_functions_are_told_apart_by_what_they_refer_to(ds, cache):
     np.testing.assert_array_equal(2 * one, two)
 
 
+def test_another_version_of_the_library_never_meets_the_cache(bert, ds, cache, monkeypatch):
+    hf_prune.embed(ds, bert, cache_dir=cache)
+    monkeypatch.setattr("hf_prune.embeddings.compute.version", lambda library: "another")
+    hf_prune.embed(ds, bert, cache_dir=cache)
+    assert len(list(cache.iterdir())) == 2
+
+
 def test_the_precision_is_not_that_of_a_function(ds, cache):
     import torch
 
