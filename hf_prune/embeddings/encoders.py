@@ -18,7 +18,6 @@ from hf_prune.embeddings.fingerprint import function_digest, model_digest, proce
 from hf_prune.embeddings.sentence_transformers import (
     Sentences,
     checkpoint_file,
-    default_prompt,
     is_sentence_transformer,
     library_is_installed,
     load_with_library,
@@ -178,7 +177,8 @@ def _of_sentence_transformer(model: Any, kind: Kind, truncate: bool, random: Con
     processor = getattr(model[0], "processor", None) or getattr(model[0], "tokenizer", None)
     saved = hasattr(processor, "save_pretrained")
     digest = processor_digest(processor) if saved else function_digest("encoder", processor)
-    settings = f"{model} {default_prompt(model)!r} {model.truncate_dim} {model.max_seq_length}"
+    prompt = model.prompts.get(model.default_prompt_name)
+    settings = f"{model} {prompt!r} {model.truncate_dim} {model.max_seq_length}"
     return Encoder(
         identity=f"{model_digest(model, random)} {digest} {settings} {kind} {truncate}",
         prepare=Sentences(model, truncate),

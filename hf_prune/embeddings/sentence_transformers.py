@@ -23,14 +23,7 @@ from hf_prune.embeddings.values import Rows
 from hf_prune.errors import ArgumentError, HFPruneError, MissingExtraError
 from hf_prune.models import device_of
 
-_POOLINGS = {
-    "mean": "mean",
-    "cls": "first",
-    "lasttoken": "last",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_cls_token": "first",
-    "pooling_mode_lasttoken": "last",
-}
+_POOLINGS = {"mean": "mean", "mean_tokens": "mean", "cls": "first", "cls_token": "first", "lasttoken": "last"}
 _TRANSFORMER_FILES = [
     f"sentence_{name}_config.json"
     for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
@@ -80,18 +73,15 @@ class Sentences:
     truncate: bool
 
     def __call__(self, rows: Rows) -> Mapping[str, Any]:
+        model = self.model
         whole = {} if self.truncate else {"processing_kwargs": {"text": {"truncation": False, "max_length": None}}}
-        batch: dict[str, Any] = self.model.preprocess(rows.values, prompt=default_prompt(self.model), **whole)
+        prompt = model.prompts.get(model.default_prompt_name)
+        batch: dict[str, Any] = model.preprocess(rows.values, prompt=prompt, **whole)
         if "attention_mask" in batch:  # static embeddings read texts of any length
-            check_lengths(rows, batch, self._longest)
+            processing = getattr(model[0], "processing_kwargs", {})
+            limits = [model.max_seq_length, *(options.get("max_length") for options in processing.values())]
+            check_lengths(rows, batch, min((limit for limit in limits if limit is not None), default=math.inf))
         return batch
-
-    @property
-    def _longest(self) -> float:
-        """How many tokens `model.encode` reads."""
-        processing = getattr(self.model[0], "processing_kwargs", {})
-        limits = [self.model.max_seq_length, *(options.get("max_length") for options in processing.values())]
-        return min((limit for limit in limits if limit is not None), default=math.inf)
 
 
 def sentence_vectors(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
@@ -99,12 +89,6 @@ def sentence_vectors(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
     outputs = model(send_to_device(batch, device_of(model)))
     vectors: torch.Tensor = outputs["sentence_embedding"][:, : model.truncate_dim]
     return vectors
-
-
-def default_prompt(model: Any) -> str | None:
-    """Returns what the library puts before every text when no prompt is asked for."""
-    prompt: str | None = model.prompts.get(model.default_prompt_name)
-    return prompt
 
 
 def plain_settings(
@@ -135,7 +119,8 @@ def plain_settings(
     pooling = checkpoint_file(source, "config.json", revision, {}, modules[1]["path"])
     on = [name for name, value in pooling.items() if name.startswith("pooling_mode") and value]
     modes = pooling.get("pooling_mode", on)
-    ours = [_POOLINGS.get(mode) for mode in ([modes] if isinstance(modes, str) else modes)]
+    modes = [modes] if isinstance(modes, str) else modes
+    ours = [_POOLINGS.get(mode.removeprefix("pooling_mode_")) for mode in modes]
     if len(ours) != 1 or ours[0] is None:
         raise _beyond(source, "another pooling than mean, first or last")
     return ours[0], len(names) == 3, longest
