@@ -24,7 +24,7 @@ from transformers import HfArgumentParser, ResNetConfig, ResNetForImageClassific
 
 import hf_prune
 from _data import fashion_mnist, mnist_5k
-from _recipes import fit, in_all_processes, leave, means, read_data, three_parts
+from _recipes import fit, in_all_processes, leave, read_data, three_parts
 from hf_prune.comparison import Run, compare
 from hf_prune.models import process_state
 
@@ -82,12 +82,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         return Run(*train_on(rows, seed).predict(test)[:2])
 
     comparison = compare(train_part, METHODS, keep=arguments.keep, full=full, train=train)
-    state.print(
-        f"\nTest accuracy in %, mean ± sd over the seeds; in parentheses the worst class\n\n{comparison.table()}"
-    )
-    leave(folder, coreset.with_format(None).remove_columns("pixels"), comparison)
-    state.print(f"\nAll of it is in {folder}")
-    return means(comparison)
+    return leave(folder, coreset.with_format(None).remove_columns("pixels"), comparison)
 
 
 def load(arguments: Arguments) -> DatasetDict:

@@ -28,7 +28,7 @@ from transformers import HfArgumentParser, Trainer
 
 import hf_prune
 from _data import minilm, movie_snippets
-from _recipes import fit, in_all_processes, leave, means, read_data, three_parts
+from _recipes import fit, in_all_processes, leave, read_data, three_parts
 from hf_prune.comparison import Run, compare
 from hf_prune.models import process_state
 
@@ -101,12 +101,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         return Run(*predictions(train_on(rows, seed=seed), "test")[:2])
 
     comparison = compare(places["train"], METHODS, keep=arguments.keep, full=full, train=train)
-    state.print(
-        f"\nTest accuracy in %, mean ± sd over the seeds; in parentheses the worst class\n\n{comparison.table()}"
-    )
-    leave(folder, coreset.remove_columns("place"), comparison)
-    state.print(f"\nAll of it is in {folder}")
-    return means(comparison)
+    return leave(folder, coreset.remove_columns("place"), comparison)
 
 
 def load(arguments: Arguments) -> Any:
