@@ -52,10 +52,18 @@ def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
     return value
 
 
-def instance_of(name: str, value: Any, kind: type, example: str) -> None:
-    """Refuse a value that is no `kind`; the error shows the example."""
+def text(name: str, value: Any) -> str:
+    """`value`, which must be a text."""
+    if not isinstance(value, str):
+        raise ArgumentTypeError(f"`{name}`: wanted a text, got {value!r}")
+    return value
+
+
+def instance_of(name: str, value: Any, kind: type, example: str) -> Any:
+    """`value`, which must be a `kind`; the error shows the example."""
     if not isinstance(value, kind):
         raise ArgumentTypeError(f"`{name}`: wanted a {kind.__name__} such as `{example}`, got {value!r}")
+    return value
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

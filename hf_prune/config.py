@@ -1,11 +1,12 @@
 """Frozen dataclasses that can be written as JSON and read back, nested ones too: methods, scores and quotas."""
 
 import dataclasses
+import functools
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
-from hf_prune.arguments import did_you_mean
+from hf_prune.arguments import did_you_mean, one_of, text, true_or_false
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 
 _REGISTRY: dict[str, dict[str, type["Configurable"]]] = {}
@@ -15,6 +16,8 @@ PRUNE_KEYWORDS = frozenset(
     | {"scores", "embeddings", "encoder", "dynamics", "recalls"}
 )
 """Words that `prune` takes itself, so that no option may have their name."""
+
+_BY_TYPE: dict[Any, Callable[[str, Any], Any]] = {bool: true_or_false, str: text}
 
 
 class Configurable:
@@ -45,6 +48,18 @@ class Configurable:
         if "name" in cls.__dict__:
             _REGISTRY.setdefault(cls.kind, {})[cls.name] = cls
 
+    def __post_init__(self) -> None:
+        """Check the options, and make plain Python values of them: by their types, and by what `checked` asks for."""
+        cls: Any = type(self)
+        hints = _hints(cls)
+        for field in dataclasses.fields(cls):
+            value, kind = getattr(self, field.name), hints.get(field.name)
+            if get_origin(kind) is Literal:
+                one_of(field.name, value, get_args(kind))
+            check = field.metadata.get("check", _BY_TYPE.get(kind))
+            if check is not None and not (value is None and field.metadata.get("optional")):
+                object.__setattr__(self, field.name, check(field.name, value))
+
     @property
     def needs(self) -> frozenset[str]:
         """Names of the signals that it will read."""
@@ -74,6 +89,27 @@ class Configurable:
         {'rule': 'equal'}
         """
         return {self.kind: self.name} | {field: _plain(getattr(self, field)) for field in options_of(type(self))}
+
+
+@functools.cache
+def _hints(cls: Any) -> dict[str, Any]:
+    """The types of the options; none where they are named by what only a function knows."""
+    try:
+        return get_type_hints(cls)
+    except NameError:
+        return {}
+
+
+def checked(check: Callable[..., Any], *, optional: bool = False, **options: Any) -> dict[str, Any]:
+    """The metadata of a field whose value is what `check(name, value, **options)` makes of the one that was given.
+
+    Args:
+        optional: whether None is taken as it is.
+
+    >>> from hf_prune.arguments import whole_number
+    >>> k: int = dataclasses.field(default=10, metadata=checked(whole_number, at_least=1))
+    """
+    return {"check": functools.partial(check, **options), "optional": optional}
 
 
 def options_of(cls: type) -> tuple[str, ...]:

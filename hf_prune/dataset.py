@@ -172,7 +172,7 @@ def _modified(
                 f"`quotas`, `by`: {method.name!r} already shares the budget out between groups; leave them out, or "
                 "pass the method that is to run inside each group"
             )
-        quotas = checked_quotas("proportional" if quotas is None else quotas)
+        quotas = checked_quotas("quotas", "proportional" if quotas is None else quotas)
         if isinstance(method, WithoutSuspects):  # quotas are shared out over the rows that it leaves
             method = replace(method, within=PerClass(method.within, quotas))
         else:

@@ -200,6 +200,7 @@ def test_texts():
     assert [str(Spread.of(values)) for values in ([0.5], [0.25, 0.75], [1.0])] == ["50.0", "50.0 ± 35.4", "100.0"]
 
 
+@pytest.mark.process
 def test_import_is_light():
     loaded = "{'torch', 'transformers', 'matplotlib'} & {*sys.modules}"
     program = f"import sys, hf_prune.comparison, hf_prune.plots; print({loaded})"

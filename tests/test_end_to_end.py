@@ -5,6 +5,8 @@ import pytest
 
 import hf_prune
 
+pytestmark = pytest.mark.integration
+
 
 def test_from_a_dataset_to_a_better_small_one(task, tmp_path):
     recorder = hf_prune.PruningTrainerCallback(features=True)

@@ -15,6 +15,8 @@ from tests.benchmarks import tables
 from tests.benchmarks.__main__ import NAMES
 from tests.hub_server import WRITER
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parent.parent
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "RESULTS.md")}
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGES["README.md"], re.DOTALL)

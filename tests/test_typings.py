@@ -18,6 +18,8 @@ from datasets import Column, Dataset, DatasetDict, load_dataset
 
 import hf_prune
 
+pytestmark = pytest.mark.process
+
 ds = load_dataset("me/pets", split="train")
 coreset = ds.prune("d2", keep=0.3, scores=np.zeros(3), k=3)
 print(coreset.selection.summary(), coreset.selection.indices.sum())

@@ -44,7 +44,7 @@ METHODS = {
     BALANCED: {"method": "random", "quotas": "equal"},
     "perplexity, middle": {"method": "perplexity"},
     "perplexity, lowest": {"method": "perplexity", "prefer": "easy"},
-    "D2": {"method": hf_prune.D2(score=hf_prune.Perplexity(), cutoff=0.0)},
+    "D2": {"method": "d2", "score": hf_prune.Perplexity(), "cutoff": 0},
 }
 
 

@@ -1,25 +1,21 @@
 """The signals of logits that are given as arrays, for runs that no callback recorded."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_prune.dynamics.formulas import OneLabel, signals_of, values_of
+from hf_prune.dynamics.rows import check_finite
 from hf_prune.errors import ArgumentError, ArgumentTypeError
+
+WANTED = (
+    "wanted finite ones, -inf for masked classes but the label's, or NaN in all classes of a row that was not seen"
+)
 
 
 def signals_from_logits(logits: ArrayLike, labels: ArrayLike) -> tuple[dict[str, NDArray[np.float32]], NDArray[Any]]:
-    """Signals by name, each (epochs, n), and the (n,) labels.
-
-    Args:
-        logits: (epochs, n, classes) numbers; NaN in every class where a row was not seen.
-        labels: (n,) ints.
-
-    Raises:
-        ArgumentError: other shapes or labels, or a row that was seen with infinite or NaN logits.
-    """
+    """Signals by name, each (epochs, n), and (n,) labels, for the arguments of TrainingDynamics.from_logits."""
     try:
         logits, labels = np.asarray(logits), np.asarray(labels)
     except ValueError as error:
@@ -38,14 +34,14 @@ def signals_from_logits(logits: ArrayLike, labels: ArrayLike) -> tuple[dict[str,
     for epoch, at_epoch in enumerate(logits):
         with np.errstate(all="ignore"):  # what overflows or is no number is refused below
             signals[:, epoch] = values_of(one_label(at_epoch.astype(np.float64), labels), np).T
-        unseen = np.isnan(at_epoch).all(axis=1)
-        _check_finite(dict(zip(names, signals[:, epoch], strict=True)), unseen, epoch)
-        signals[:, epoch, unseen] = np.nan
+        signals[:, epoch, np.isnan(at_epoch).all(axis=1)] = np.nan
+        for name, values in zip(names, signals[:, epoch], strict=True):
+            check_finite(values, name, epoch, argument="logits", advice=WANTED)
     return dict(zip(names, signals, strict=True)), labels
 
 
 def one_label(logits: NDArray[np.float64], labels: NDArray[Any]) -> OneLabel:
-    """Makes it of (n, classes) logits and (n,) labels; hf_prune.recording.tasks does it for torch."""
+    """Make what the formulas read from (n, classes) logits and (n,) labels; the recorder does it in torch."""
     rows = np.arange(len(labels))
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -60,15 +56,3 @@ def one_label(logits: NDArray[np.float64], labels: NDArray[Any]) -> OneLabel:
         right=logits.argmax(axis=1) == labels,
         error=error,
     )
-
-
-def _check_finite(values: Mapping[str, NDArray[np.float32]], unseen: NDArray[np.bool_], epoch: int) -> None:
-    for signal, of_rows in values.items():
-        infinite = np.isinf(of_rows) & ~unseen
-        if infinite.any():
-            row = int(np.argmax(infinite))
-            raise ArgumentError(
-                f"`logits`: in epoch {epoch} row {row} has the {signal} {of_rows[row]}, its logits are infinite or "
-                "NaN; wanted finite ones, -inf for masked classes other than the label's, or NaN in every class where "
-                "the row was not seen"
-            )

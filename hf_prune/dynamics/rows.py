@@ -68,14 +68,18 @@ def check_values(values: NDArray[np.float32], signal: str, first: int) -> None:
         )
 
 
-def check_finite(values: NDArray[np.float32], signal: str, epoch: int) -> None:
-    """Refuse infinite values, (n,) of one epoch."""
+TRY = "leave such epochs out with epochs=, or train anew with a smaller learning rate"
+
+
+def check_finite(
+    values: NDArray[np.float32], signal: str, epoch: int, *, argument: str = "dynamics", advice: str = TRY
+) -> None:
+    """Refuse infinite values, (n,) of one epoch; `argument` and `advice` are for the message."""
     if (infinite := np.isinf(values)).any():
         row = int(np.argmax(infinite))
         raise ArgumentError(
-            f"`dynamics`: in epoch {epoch} row {row} has the {signal} {values[row]}, one of {infinite.sum()} in that "
-            "epoch: the logits were infinite or NaN; leave such epochs out with epochs=, or train anew with a smaller "
-            "learning rate"
+            f"`{argument}`: in epoch {epoch} row {row} has the {signal} {values[row]}, one of {infinite.sum()} in "
+            f"that epoch: the logits were infinite or NaN; {advice}"
         )
 
 

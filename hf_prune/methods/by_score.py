@@ -1,18 +1,18 @@
 """Keeping rows by a score: those at its hard end, at its easy end, or in the middle."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.arguments import did_you_mean, instance_of, one_of
-from hf_prune.config import PRUNE_KEYWORDS, named, registered
+from hf_prune.config import PRUNE_KEYWORDS, checked, named, registered
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.methods.base import Method
 from hf_prune.methods.choice import Choice
-from hf_prune.methods.score import Prefer, Score
+from hf_prune.methods.score import A_SCORE, Prefer, Score
 from hf_prune.signals.signals import Signals
 
 
@@ -39,13 +39,13 @@ class ByScore(Method):
 
     name: ClassVar[str] = "by_score"
 
-    score: Score
+    score: Score = field(metadata=checked(instance_of, **A_SCORE))
     prefer: Prefer | None = None
 
     def __post_init__(self) -> None:
-        instance_of("score", self.score, Score, "hf_prune.AUM()")
+        super().__post_init__()
         prefer = self.score.prefer if self.prefer is None else self.prefer
-        object.__setattr__(self, "prefer", one_of("prefer", prefer, ("hard", "easy", "middle")))
+        object.__setattr__(self, "prefer", one_of("prefer", prefer, get_args(Prefer)))
 
     def scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         return self.score.scores_of(signals, seed)

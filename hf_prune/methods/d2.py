@@ -1,6 +1,6 @@
 """D2 Pruning: difficulty and diversity together, by message passing over a nearest-neighbour graph."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
@@ -8,7 +8,8 @@ import numpy as np
 from datasets.utils import tqdm
 from numpy.typing import NDArray
 
-from hf_prune.arguments import instance_of, one_of, real_number, true_or_false, whole_number
+from hf_prune.arguments import instance_of, real_number, whole_number
+from hf_prune.config import checked
 from hf_prune.errors import ArgumentError
 from hf_prune.kernels.graph import Graph, directed_graph, union_graph
 from hf_prune.kernels.greedy import Picks, fading, messages, pick
@@ -17,7 +18,7 @@ from hf_prune.methods.aum import AUM
 from hf_prune.methods.base import Method
 from hf_prune.methods.choice import Choice
 from hf_prune.methods.given_scores import GivenScores
-from hf_prune.methods.score import Score
+from hf_prune.methods.score import A_SCORE, Score
 from hf_prune.selection.evidence import Evidence
 from hf_prune.selection.explain import Row
 from hf_prune.signals.signals import Signals
@@ -78,27 +79,15 @@ class D2(Method):
     cutoff_by_default: ClassVar[bool] = True
     derivable: ClassVar[frozenset[str]] = frozenset({"message"})  # the density less the difficulty
 
-    score: Score | None = None
-    k: int = 10
-    gamma: float = 1.0
+    score: Score | None = field(default=None, metadata=checked(instance_of, optional=True, **A_SCORE))
+    k: int = field(default=10, metadata=checked(whole_number, at_least=1))
+    gamma: float = field(default=1.0, metadata=checked(real_number, at_least=0))
     forward: Literal["sum", "product"] = "sum"
     reverse: Literal["weighted", "absolute"] = "weighted"
     graph: Literal["union", "directed"] = "union"
     squared: bool = False
     normalize: bool = True
     search: Literal["auto", "exact", "approximate"] = "auto"
-
-    def __post_init__(self) -> None:
-        if self.score is not None:
-            instance_of("score", self.score, Score, "hf_prune.AUM()")
-        object.__setattr__(self, "k", whole_number("k", self.k, at_least=1))
-        object.__setattr__(self, "gamma", real_number("gamma", self.gamma, at_least=0))
-        one_of("forward", self.forward, ("sum", "product"))
-        one_of("reverse", self.reverse, ("weighted", "absolute"))
-        one_of("graph", self.graph, ("union", "directed"))
-        one_of("search", self.search, ("auto", "exact", "approximate"))
-        true_or_false("squared", self.squared)
-        true_or_false("normalize", self.normalize)
 
     @property
     def needs(self) -> frozenset[str]:

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.arguments import one_of, real_number, whole_number
+from hf_prune.arguments import real_number, whole_number
+from hf_prune.config import Configurable, checked, options_of
 from hf_prune.dynamics.rows import check_finite
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups, listed
@@ -26,8 +27,26 @@ logger = logging.getLogger(__name__)
 PAPER = "Vysogorets, Ahuja, Kempe, DRoP: Distributionally Robust Data Pruning (ICLR 2025), arXiv 2404.05579"
 
 
+def _pair(name: str, value: Any) -> tuple[float, float]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ArgumentTypeError(f"`{name}`: wanted two numbers >= 0, as in {name}=(1, 1), got {value!r}")
+    return real_number(name, value[0], at_least=0), real_number(name, value[1], at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options(Configurable):
+    """What DRoPQuotas and DRoP share."""
+
+    allocate: Literal["density", "count"] = "density"
+    temperature: float = field(default=1.0, metadata=checked(real_number, at_least=0))
+    prior: tuple[float, float] = field(default=(1.0, 1.0), metadata=checked(_pair))
+    min_per_class: int = field(default=0, metadata=checked(whole_number, at_least=0))
+    missing: Literal["error", "pooled"] = "error"
+    recalls_from: Literal["held-out", "train"] = "held-out"
+
+
 @dataclass(frozen=True)
-class DRoPQuotas(Quotas):
+class DRoPQuotas(_Options, Quotas):
     """Quotas that grow with a class's error: DRoP's, for any method inside the class.
 
     Weight of class k with N_k rows and held-out recall r_k: N_k (1 - r_k)^temperature with `allocate="density"` (the
@@ -53,21 +72,6 @@ class DRoPQuotas(Quotas):
 
     name: ClassVar[str] = "drop"
     reference: ClassVar[str] = PAPER
-
-    allocate: Literal["density", "count"] = "density"
-    temperature: float = 1.0
-    prior: tuple[float, float] = (1.0, 1.0)
-    min_per_class: int = 0
-    missing: Literal["error", "pooled"] = "error"
-    recalls_from: Literal["held-out", "train"] = "held-out"
-
-    def __post_init__(self) -> None:
-        one_of("allocate", self.allocate, ("density", "count"))
-        object.__setattr__(self, "temperature", real_number("temperature", self.temperature, at_least=0))
-        object.__setattr__(self, "prior", _pair("prior", self.prior))
-        object.__setattr__(self, "min_per_class", whole_number("min_per_class", self.min_per_class, at_least=0))
-        one_of("missing", self.missing, ("error", "pooled"))
-        one_of("recalls_from", self.recalls_from, ("held-out", "train"))
 
     @property
     def needs(self) -> frozenset[str]:
@@ -114,26 +118,26 @@ class DRoPQuotas(Quotas):
 
 
 @dataclass(frozen=True)
-class DRoP(Method):
+class DRoP(_Options, Method):
     """Keeps more of the classes that a trained model gets wrong, and a random subset inside each class.
 
-    The same as `PerClass(within, quotas=DRoPQuotas(...))`. Needs `recalls=`: train on the full data, take the
+    It is short for `PerClass(within, quotas=DRoPQuotas(...))`. Needs `recalls=`: train on the full data, take the
     checkpoint with the best validation accuracy, and pass `trainer.predict(validation)`; never recalls of training
     rows.
 
     Args:
         within: the method inside a class; random is the paper's.
-        allocate, temperature, prior, min_per_class, missing, recalls_from: as in DRoPQuotas.
+        allocate, temperature, prior, min_per_class, missing, recalls_from: see DRoPQuotas.
         schedule: number of rounds. 1 is the paper's. With more, `recalls=` is a function from a Dataset to recalls,
             which trains a model on those rows and predicts the validation data. Each round prunes what the one before
             has kept, by the same factor, and multiplies a class's weight by the error, to the power of temperature,
             that was measured on it: classes whose errors are equal keep their shares. Ours, experimental; costs
             `schedule` trainings. With two Gaussians and a threshold, 3 rounds at temperature 0.5 come nearer to the
-            minimax risk than 1 (tests/test_drop_theory.py).
+            minimax risk than 1 (tests/methods/test_drop_theory.py).
 
     Cost: O(n log n).
 
-    Reference: Vysogorets, Ahuja and Kempe (2025), Algorithm 1. *Deviations*: as DRoPQuotas.
+    Reference: Vysogorets, Ahuja and Kempe (2025), Algorithm 1. *Deviations*: those of DRoPQuotas.
 
     >>> from datasets import Dataset
     >>> import hf_prune
@@ -151,29 +155,17 @@ class DRoP(Method):
     name: ClassVar[str] = "drop"
     reference: ClassVar[str] = PAPER
 
-    within: Method = field(default_factory=Random)
-    allocate: Literal["density", "count"] = "density"
-    temperature: float = 1.0
-    prior: tuple[float, float] = (1.0, 1.0)
-    min_per_class: int = 0
-    missing: Literal["error", "pooled"] = "error"
-    recalls_from: Literal["held-out", "train"] = "held-out"
-    schedule: int = 1
+    within: Method = field(default_factory=Random, metadata=checked(as_method))
+    schedule: int = field(default=1, metadata=checked(whole_number, at_least=1))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "within", as_method("within", self.within))
-        object.__setattr__(self, "schedule", whole_number("schedule", self.schedule, at_least=1))
-        quotas = self.quotas  # which checks and normalises the options that it shares
-        object.__setattr__(self, "temperature", quotas.temperature)
-        object.__setattr__(self, "prior", quotas.prior)
-        object.__setattr__(self, "min_per_class", quotas.min_per_class)
+        super().__post_init__()
         if self.schedule > 1 and self.recalls_from == "train":
             raise ArgumentError("`schedule`: rounds measure recalls again; they can't be those of one recorded run")
 
     @property
     def quotas(self) -> DRoPQuotas:
-        shared = (self.allocate, self.temperature, self.prior, self.min_per_class, self.missing, self.recalls_from)
-        return DRoPQuotas(*shared)
+        return DRoPQuotas(**{option: getattr(self, option) for option in options_of(DRoPQuotas)})
 
     @property
     def needs(self) -> frozenset[str]:
@@ -238,9 +230,3 @@ def _last_correct(whole: Signals) -> NDArray[np.float32]:
     last: NDArray[np.float32] = whole.dynamics["correct"][-1]
     check_finite(last, "correct", whole.dynamics.epochs - 1)
     return last
-
-
-def _pair(name: str, value: Any) -> tuple[float, float]:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ArgumentTypeError(f"`{name}`: wanted two numbers >= 0, as in {name}=(1, 1), got {value!r}")
-    return real_number(name, value[0], at_least=0), real_number(name, value[1], at_least=0)

@@ -6,8 +6,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.arguments import one_of, true_or_false
-from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.errors import ArgumentError
 from hf_prune.kernels.tiles import tiles
 from hf_prune.methods.score import Score
 from hf_prune.signals.signals import Signals
@@ -59,13 +58,6 @@ class ImageTextSimilarity(Score):
     text_column: str = "text"
     truncate: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
-
-    def __post_init__(self) -> None:
-        for option in ("model", "image_column", "text_column"):
-            if not isinstance(getattr(self, option), str):
-                raise ArgumentTypeError(f"`{option}`: wanted a text, got {getattr(self, option)!r}")
-        true_or_false("truncate", self.truncate)
-        one_of("precision", self.precision, ("auto", "float32", "bfloat16"))
 
     def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         from hf_prune.embeddings.compute import embed

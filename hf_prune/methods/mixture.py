@@ -1,7 +1,7 @@
 """Random rows from the parts of a mixture over the data map, more from the parts that a model is unsure of."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hf_prune.arguments import whole_number
 from hf_prune.budget import seat_order
+from hf_prune.config import checked
 from hf_prune.errors import MissingExtraError
 from hf_prune.kernels.keyed_hash import keyed_hash
 from hf_prune.methods.base import Method
@@ -52,10 +53,7 @@ class Mixture(Method):
     reads: ClassVar[frozenset[str]] = frozenset({"dynamics"})
     libraries: ClassVar[tuple[str, ...]] = ("scikit-learn",)
 
-    components: int = 3
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "components", whole_number("components", self.components, at_least=1))
+    components: int = field(default=3, metadata=checked(whole_number, at_least=1))
 
     def scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         return Variability().scores_of(signals, seed)

@@ -8,6 +8,7 @@ import numpy as np
 from datasets.utils import tqdm
 
 from hf_prune.budget import seat_order
+from hf_prune.config import checked
 from hf_prune.errors import ArgumentTypeError
 from hf_prune.groups import Groups, few_left
 from hf_prune.methods.base import Method
@@ -47,13 +48,12 @@ class PerClass(Method):
     name: ClassVar[str] = "per_class"
     handed_over: ClassVar[frozenset[str]] = frozenset({"quotas", "by"})
 
-    within: Method
-    quotas: Quotas = field(default_factory=ProportionalQuotas)
+    within: Method = field(metadata=checked(as_method))
+    quotas: Quotas = field(default_factory=ProportionalQuotas, metadata=checked(checked_quotas))
     by: str | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "within", as_method("within", self.within))
-        object.__setattr__(self, "quotas", checked_quotas(self.quotas))
+        super().__post_init__()
         if isinstance(self.by, list):  # as a tuple comes back from JSON
             object.__setattr__(self, "by", tuple(self.by))
         if not all(isinstance(column, str) for column in self._columns) or self.by == ():

@@ -1,13 +1,14 @@
 """Prototypicality: how far a row lies from the prototypes of its dataset, found without labels."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.arguments import whole_number
+from hf_prune.config import checked
 from hf_prune.kernels.candidates import Centred
 from hf_prune.kernels.tiles import tiles
 from hf_prune.methods.score import Score
@@ -54,11 +55,7 @@ class Prototypicality(Score):
     libraries: ClassVar[tuple[str, ...]] = ("faiss-cpu",)
     higher_is: ClassVar = "harder"
 
-    clusters: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.clusters is not None:
-            object.__setattr__(self, "clusters", whole_number("clusters", self.clusters, at_least=1))
+    clusters: int | None = field(default=None, metadata=checked(whole_number, at_least=1, optional=True))
 
     def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         import faiss

@@ -48,14 +48,14 @@ QuotasLike: TypeAlias = Quotas | Literal["proportional", "equal"]
 """How a budget is shared out: the same share of each group, the same number of rows, or a rule of its own."""
 
 
-def checked_quotas(value: Any) -> Quotas:
+def checked_quotas(name: str, value: Any) -> Quotas:
     """`quotas=` as users pass it: "proportional", "equal", or a Quotas object."""
     if isinstance(value, Quotas):
         return value
     if not isinstance(value, str):
-        raise ArgumentTypeError(f'`quotas`: wanted "proportional", "equal" or a Quotas object, got {value!r}')
+        raise ArgumentTypeError(f'`{name}`: wanted "proportional", "equal" or a Quotas object, got {value!r}')
     rules = registered("rule")
     if value not in rules:
-        raise ArgumentError(f"`quotas`: unknown {value!r}.{did_you_mean(value, rules)} Available: {sorted(rules)}")
+        raise ArgumentError(f"`{name}`: unknown {value!r}.{did_you_mean(value, rules)} Available: {sorted(rules)}")
     found: Quotas = named("rule", value, {})
     return found

@@ -1,13 +1,13 @@
 """What every score is: a number for each row that says how hard it is, in the units of its paper."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.arguments import whole_number
-from hf_prune.config import Configurable
+from hf_prune.config import Configurable, checked
 from hf_prune.dynamics.dynamics import Epochs, TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.signals.signals import Signals
@@ -66,6 +66,22 @@ class Score(Configurable):
         return oriented - lowest if lowest < 0 else oriented
 
 
+A_SCORE: dict[str, Any] = {"kind": Score, "example": "hf_prune.AUM()"}
+"""What an option that holds a score is checked for."""
+
+
+def epoch_range(name: str, epochs: Any) -> Epochs:
+    """The half-open range (start, stop) of epochs that users mean; None for all."""
+    if epochs is None:
+        return None
+    if isinstance(epochs, list | tuple):
+        if len(epochs) != 2:
+            raise ArgumentTypeError(f"`{name}`: wanted (start, stop) or a number of epochs, got {epochs!r}")
+        start = whole_number(name, epochs[0], at_least=0)
+        return start, whole_number(name, epochs[1], at_least=start + 1)
+    return 0, whole_number(name, epochs, at_least=1)
+
+
 @dataclass(frozen=True)
 class DynamicsScore(Score):
     """Base of the scores that are read from training dynamics.
@@ -76,18 +92,4 @@ class DynamicsScore(Score):
     """
 
     reads: ClassVar[frozenset[str]] = frozenset({"dynamics"})
-    epochs: Epochs = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "epochs", _epoch_range(self.epochs))
-
-
-def _epoch_range(epochs: Any) -> Epochs:
-    if epochs is None:
-        return None
-    if isinstance(epochs, list | tuple):
-        if len(epochs) != 2:
-            raise ArgumentTypeError(f"`epochs`: wanted (start, stop) or a number of epochs, got {epochs!r}")
-        start = whole_number("epochs", epochs[0], at_least=0)
-        return start, whole_number("epochs", epochs[1], at_least=start + 1)
-    return 0, whole_number("epochs", epochs, at_least=1)
+    epochs: Epochs = field(default=None, metadata=checked(epoch_range))

@@ -1,13 +1,14 @@
 """Any method, run without the rows whose labels are suspect."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.arguments import did_you_mean, real_number
+from hf_prune.config import checked
 from hf_prune.errors import ArgumentError
 from hf_prune.groups import NAMED
 from hf_prune.methods.base import Method
@@ -19,6 +20,14 @@ from hf_prune.selection.explain import Row
 from hf_prune.signals.signals import Signals
 
 Cutoff = float | Literal["auto"]
+
+
+def checked_cutoff(name: str, cutoff: Any) -> Cutoff:
+    """The cutoff that users mean, which must be a fraction in [0, 1) or "auto"."""
+    if isinstance(cutoff, str) and cutoff != "auto":
+        hint = did_you_mean(cutoff, ["auto"])
+        raise ArgumentError(f'`{name}`: wanted a fraction in [0, 1) or "auto", got {cutoff!r}.{hint}')
+    return "auto" if isinstance(cutoff, str) else real_number(name, cutoff, at_least=0, below=1)
 
 
 @dataclass(frozen=True)
@@ -48,12 +57,8 @@ class WithoutSuspects(Method):
     name: ClassVar[str] = "without_suspects"
     handed_over: ClassVar[frozenset[str]] = frozenset({"cutoff"})
 
-    within: Method
-    cutoff: Cutoff = "auto"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "within", as_method("within", self.within))
-        object.__setattr__(self, "cutoff", _checked(self.cutoff))
+    within: Method = field(metadata=checked(as_method))
+    cutoff: Cutoff = field(default="auto", metadata=checked(checked_cutoff))
 
     @property
     def needs(self) -> frozenset[str]:
@@ -75,9 +80,8 @@ class WithoutSuspects(Method):
         return Choice(order, scores, inside.nested, inside.at_least, evidence, inside.details)
 
     def explain(self, row: Row) -> list[str]:
-        if not row.marked("suspect"):
-            return self.within.explain(row)
-        return ["kept although suspect" if row.is_kept else "left out as suspect or unlearnable (cutoff)"]
+        kept = "kept although suspect" if row.is_kept else "left out as suspect or unlearnable (cutoff)"
+        return [*([kept] if row.marked("suspect") else []), *self.within.explain(row)]
 
     def reasons(self, kept: NDArray[np.bool_], evidence: Evidence) -> dict[str, NDArray[np.bool_]]:
         suspect = evidence.get("suspect", np.zeros(len(kept), dtype=bool))
@@ -85,7 +89,7 @@ class WithoutSuspects(Method):
         return self.within.reasons(kept, evidence) | own
 
     def summarise(self, details: Mapping[str, Any]) -> list[str]:
-        return [*cutoff_lines(details["cutoff"]), *self.within.summarise(details)] if self.cutoff else []
+        return [*(_lines(details["cutoff"]) if self.cutoff else []), *self.within.summarise(details)]
 
     def check_details(self, details: Mapping[str, Any]) -> None:
         super().check_details(details)
@@ -112,7 +116,7 @@ def with_cutoff(method: Method, cutoff: Cutoff | None, available: frozenset[str]
         return WithoutSuspects(method), []
     if inside:
         raise ArgumentError(f"`cutoff`: {method!r} has a cutoff of its own; leave one of the two out")
-    return (WithoutSuspects(method, cutoff) if _checked(cutoff) else method), []
+    return (WithoutSuspects(method, cutoff) if checked_cutoff("cutoff", cutoff) else method), []
 
 
 def _why_not(available: frozenset[str]) -> str | None:
@@ -124,15 +128,8 @@ def _why_not(available: frozenset[str]) -> str | None:
     return None if "labels" in available else "there is no label column"
 
 
-def _checked(cutoff: Any) -> Cutoff:
-    if isinstance(cutoff, str) and cutoff != "auto":
-        hint = did_you_mean(cutoff, ["auto"])
-        raise ArgumentError(f'`cutoff`: wanted a fraction in [0, 1) or "auto", got {cutoff!r}.{hint}')
-    return "auto" if isinstance(cutoff, str) else real_number("cutoff", cutoff, at_least=0, below=1)
-
-
-def cutoff_lines(note: Mapping[str, Any]) -> list[str]:
-    """What a summary says of the details under "cutoff"."""
+def _lines(note: Mapping[str, Any]) -> list[str]:
+    """What a summary says of the rows that were held back."""
     taken = f"{note['cut']:,} of {note['rows']:,} rows held back"
     if note["cutoff"] != "auto":
         return [f"cutoff {note['cutoff']}: {taken}, those with the lowest AUM"]

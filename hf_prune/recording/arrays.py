@@ -143,7 +143,7 @@ class Recording:
         self.finished += 1
 
     def save(self, folder: Path) -> None:
-        """Write the state of the run, the epoch that is not over included. To be called in every process."""
+        """Write the state of the run, the epoch that is not over included; every process has to call it."""
         self._collect()
         if self.whole:
             self._dynamics(self._kept_of(self._begun + 1)).save(folder / STATE)

@@ -49,7 +49,7 @@ def _of_tokens(model: nn.Module) -> str:
 
 
 def one_label(logits: torch.Tensor, labels: torch.Tensor) -> OneLabel:
-    """Makes it of (n, classes) logits and (n,) labels; hf_prune.dynamics.logits does it for numpy."""
+    """Make what the formulas read from (n, classes) logits and (n,) labels; dynamics.logits is the same in numpy."""
     logits, true = logits.float(), labels.long().clamp(min=0).unsqueeze(1)
     log_p = logits.log_softmax(dim=1)
     return OneLabel(
@@ -63,14 +63,14 @@ def one_label(logits: torch.Tensor, labels: torch.Tensor) -> OneLabel:
 
 
 def several_labels(logits: torch.Tensor, labels: torch.Tensor) -> SeveralLabels:
-    """Makes it of (n, labels) logits and labels in [0, 1]."""
+    """Make what the formulas read from (n, labels) logits and labels in [0, 1]."""
     logits, labels = logits.float(), labels.float()
     loss = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)
     return SeveralLabels(logits, labels, loss, error=logits.sigmoid() - labels)
 
 
 def number(predictions: torch.Tensor, labels: torch.Tensor) -> Number:
-    """Makes it of one prediction and one number a row, whatever their shapes."""
+    """Make what the formulas read from one prediction and one number a row, whatever their shapes."""
     return Number(error=predictions.float().reshape(len(labels)) - labels.float().reshape(len(labels)))
 
 

@@ -30,10 +30,10 @@ def registry(monkeypatch):
 def test_scores_are_those_of_prune(run, name, epochs):
     dataset = Dataset.from_dict({"label": run.labels})
     wanted = dataset.prune(name, keep=3, dynamics=run, epochs=epochs).selection.scores
-    found = run.scores(name, epochs=epochs)
-    np.testing.assert_array_equal(found, wanted)
-    assert found.dtype == np.float64
-    assert found.shape == (N,)
+    scores = run.scores(name, epochs=epochs)
+    np.testing.assert_array_equal(scores, wanted)
+    assert scores.dtype == np.float64
+    assert scores.shape == (N,)
 
 
 def test_every_score_that_reads_dynamics_only_is_one_of_these():

@@ -98,7 +98,9 @@ def test_rows_that_were_seen_are_never_nan(logits):
 def test_logits_that_are_not_finite(logits):
     run = np.zeros((3, 4, 2))
     run[2, 1] = logits
-    with pytest.raises(ArgumentError, match=r"`logits`: in epoch 2 row 1 has the .* its logits are infinite or NaN"):
+    with pytest.raises(
+        ArgumentError, match=r"`logits`: in epoch 2 row 1 has the .* the logits were infinite or NaN; wanted finite"
+    ):
         TrainingDynamics.from_logits(run, [0] * 4)
     run[2, 1] = NAN  # the whole row: not seen
     assert np.isnan(TrainingDynamics.from_logits(run, [0] * 4)["correct"]).sum() == 1

@@ -31,7 +31,7 @@ def test_mean_over_the_runs_that_saw_a_row():
     runs=st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(0, 5)).flatmap(
         lambda shape: arrays.arrays(
             np.float32,
-            (shape[0], 5, *shape[1:]),
+            (shape[0], len(SIGNALS), *shape[1:]),
             elements=st.floats(-(2.0**100), 2.0**100, width=32) | st.just(NAN),
         )
     )

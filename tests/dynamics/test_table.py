@@ -51,8 +51,8 @@ def test_the_table_is_a_copy(run):
 
 def test_dynamics_from_a_table_can_be_written_to(run):
     dataset = run.to_dataset()
-    found = TrainingDynamics.from_dataset(dataset)
-    found["margin"][:], found.labels[:], found.features["early"][:] = 0, 0, 0
+    copy = TrainingDynamics.from_dataset(dataset)
+    copy["margin"][:], copy.labels[:], copy.features["early"][:] = 0, 0, 0
     assert_same(TrainingDynamics.from_dataset(dataset), run)
 
 
@@ -61,7 +61,7 @@ def dynamics(draw):
     """Any bits at all as floats, one of few labels as the label."""
     epochs, n = draw(st.integers(1, 4)), draw(st.integers(0, 6))
     floats = st.integers(0, 2**32 - 1)
-    signals = draw(arrays.arrays(np.uint32, (5, epochs, n), elements=floats)).view(np.float32)
+    signals = draw(arrays.arrays(np.uint32, (len(SIGNALS), epochs, n), elements=floats)).view(np.float32)
     labels = draw(arrays.arrays(np.int64, n, elements=st.integers(-1, 2**63 - 1)))
     moments = draw(st.lists(st.sampled_from(["early", "last", "early.x", ""]), unique=True))
     features = {
@@ -337,9 +337,9 @@ def test_other_columns_of_the_file_are_not_read(run, tmp_path, monkeypatch):
     read, columns = pq.ParquetFile.read, []
     monkeypatch.setattr(pq.ParquetFile, "read", lambda file, columns: remember(read(file, columns=columns)))
 
-    def remember(found):
-        columns.extend(found.column_names)
-        return found
+    def remember(part):
+        columns.extend(part.column_names)
+        return part
 
     assert_same(TrainingDynamics.from_parquet(tmp_path / "run"), run)
     assert sorted(columns) == sorted(["row", "label", *SIGNALS, "features.early", "features.last"])

@@ -14,6 +14,8 @@ import hf_prune
 from hf_prune.embeddings.compute import BATCHES_IN_SHARD
 from tests.embeddings.embedding_process import BATCH, N, a_dataset
 
+pytestmark = pytest.mark.process
+
 SCRIPT = Path(__file__).with_name("embedding_process.py")
 
 

@@ -36,6 +36,7 @@ def test_push_and_pull(hub, ds, coreset):
     selection.verify(loaded()["train"])
 
 
+@pytest.mark.process
 def test_another_process_with_another_cache(hub, ds, coreset, tmp_path):
     coreset.push_to_hub(ID, token=WRITER)
     ds.push_to_hub("me/source", token=WRITER)
@@ -52,6 +53,7 @@ print(again["text"][:])"""
     assert run.stdout.strip() == str(coreset["text"][:])
 
 
+@pytest.mark.process
 def test_people_without_hf_prune(hub, coreset, tmp_path):
     coreset.push_to_hub(ID, token=WRITER)
     code = f"""
@@ -112,6 +114,7 @@ def test_a_name_without_an_owner_is_the_users(hub, ds, coreset):
     assert len(pulled()) == len(loaded()["train"]) == 18
 
 
+@pytest.mark.process
 def test_loaded_anew(hub, coreset):
     """In a process of its own, where each push ends in datasets' own method once."""
     code = f"""

@@ -7,6 +7,7 @@ import pytest
 from datasets import Dataset
 
 import hf_prune
+from hf_prune.config import _REGISTRY
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.groups import encode
 from hf_prune.methods.suspects import _lead, _stopping_epoch, suspects
@@ -400,3 +401,22 @@ def test_a_recorded_run_brings_its_early_features(text_task):
     selection = text_task.dataset.prune("d2", keep=0.5, dynamics=recorder).selection
     assert selection.steps[0].signals["early_embeddings"]["from"] == "early features"
     assert selection.steps[0].signals["embeddings"]["from"] == "features of the last recorded epoch"
+
+
+def test_what_is_inside_has_its_say_too(monkeypatch):
+    monkeypatch.setitem(_REGISTRY, "method", dict(_REGISTRY["method"]))  # forgets Wordy again
+
+    class Wordy(hf_prune.Random):
+        name = "wordy"
+
+        def summarise(self, details):
+            return ["words of the method"]
+
+    points, labels, _, dynamics = clusters(0.2)
+    given = {"keep": 9, "dynamics": dynamics, "embeddings": points}
+    for cutoff in (0, 0.2, "auto"):
+        method = hf_prune.WithoutSuspects(Wordy(), cutoff)
+        assert "  words of the method" in dataset(labels).prune(method, **given).selection.summary()
+    selection = dataset(labels).prune("el2n", cutoff=0.2, **given).selection
+    suspect = int(np.flatnonzero(selection.evidence["suspect"])[0])
+    assert "left out as suspect or unlearnable (cutoff)\n  score " in selection.explain(suspect)

@@ -236,7 +236,7 @@ def problems(draw):
     recalls = draw(st.lists(st.sampled_from([0.0, 0.3, 0.5, 0.9, 0.99, 1.0]), min_size=1, max_size=7))
     sizes = draw(st.lists(st.integers(1, 30), min_size=len(recalls), max_size=len(recalls)))
     allocate, temperature = draw(st.sampled_from(["density", "count"])), draw(st.sampled_from([0, 0.5, 1, 3]))
-    return recalls, sizes, draw(st.integers(1, sum(sizes))), DRoPQuotas(allocate, temperature)
+    return recalls, sizes, draw(st.integers(1, sum(sizes))), DRoPQuotas(allocate=allocate, temperature=temperature)
 
 
 def shared_out(recalls, sizes, budget, rule):

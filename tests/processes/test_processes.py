@@ -13,6 +13,8 @@ from hf_prune import TrainingDynamics
 from hf_prune.dynamics.formulas import SIGNALS
 from tests.processes.two_processes import CLASSES, EPOCHS, SCENARIOS, N
 
+pytestmark = pytest.mark.process
+
 SCRIPT = Path(__file__).with_name("two_processes.py")
 KILLED = Path(__file__).with_name("killed_run.py")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[2])}
@@ -37,8 +39,8 @@ def folder(tmp_path_factory):
 def test_values_and_run_of_two_processes(folder, scenario):
     both = [np.load(folder / f"{scenario}.{rank}.npz") for rank in range(2)]
     dynamics = TrainingDynamics.load(folder / f"{scenario}.safetensors")
-    for found in both:
-        np.testing.assert_array_equal(found["weights"], found["plain_weights"])
+    for of_process in both:
+        np.testing.assert_array_equal(of_process["weights"], of_process["plain_weights"])
     assert "the first process has them" in str(both[1]["refused"])
     logits = first_passes(both)
     expected = TrainingDynamics.from_logits(logits, both[0]["labels"])
@@ -67,9 +69,9 @@ def first_passes(both):
     """(epochs, n, classes) logits of each row's first pass in each epoch, NaN where there was none."""
     logits = np.full((EPOCHS, N, CLASSES), np.nan, dtype=np.float32)
     for epoch in range(EPOCHS):
-        seen = [found["epochs"] == epoch for found in both]
-        rows = [found["rows"][mask] for found, mask in zip(both, seen, strict=True)]
-        passes = [found["logits"][mask] for found, mask in zip(both, seen, strict=True)]
+        seen = [of_process["epochs"] == epoch for of_process in both]
+        rows = [of_process["rows"][mask] for of_process, mask in zip(both, seen, strict=True)]
+        passes = [of_process["logits"][mask] for of_process, mask in zip(both, seen, strict=True)]
         place = np.concatenate([np.arange(len(of_rank)) for of_rank in rows])
         for at in np.argsort(place, kind="stable")[::-1]:
             logits[epoch, np.concatenate(rows)[at]] = np.concatenate(passes)[at]

@@ -95,19 +95,19 @@ def main(folder):
         resume = str(folder / "run checkpoints" / "checkpoint-8") if name == "resumed" else None
         recorder = PruningTrainerCallback(features="head", clean_eval=name == "clean_eval", resume_from=resume)
         trainer, witness, weights = train(dataset, folder / f"run {name}", recorder, resume, **options)
-        found = {"weights": weights, "labels": np.array(dataset["labels"])}
-        found["plain_weights"] = train(dataset, folder / f"plain {name}", None, **options)[2]
+        of_process = {"weights": weights, "labels": np.array(dataset["labels"])}
+        of_process["plain_weights"] = train(dataset, folder / f"plain {name}", None, **options)[2]
         epochs, rows, logits = zip(*witness.seen, strict=True)
-        found["epochs"] = np.repeat(epochs, [len(seen) for seen in rows])
-        found |= {"rows": np.concatenate(rows), "logits": np.concatenate(logits)}
+        of_process["epochs"] = np.repeat(epochs, [len(seen) for seen in rows])
+        of_process |= {"rows": np.concatenate(rows), "logits": np.concatenate(logits)}
         if trainer.is_world_process_zero():
             recorder.dynamics.save(folder / f"{name}.safetensors")
         else:
             try:
                 recorder.dynamics  # noqa: B018
             except ValueError as error:
-                found["refused"] = np.array(str(error))
-        np.savez(folder / f"{name}.{trainer.args.process_index}.npz", **found)
+                of_process["refused"] = np.array(str(error))
+        np.savez(folder / f"{name}.{trainer.args.process_index}.npz", **of_process)
     torch.distributed.barrier()
     # Everything is written. Taking gloo and its threads down can hang, once in some ten runs.
     os._exit(0)

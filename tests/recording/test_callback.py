@@ -8,6 +8,7 @@ from transformers import TrainerCallback
 from hf_prune import ArgumentError, PruningTrainerCallback
 from hf_prune.dynamics.formulas import SIGNALS
 from hf_prune.recording import arrays as recording
+from hf_prune.recording.tap import BatchSignals
 from tests.recording.witness import (
     TorchDataset,
     Witness,
@@ -248,6 +249,15 @@ def test_an_infinite_first_pass_counts(text_task, monkeypatch, buffered):
     monkeypatch.setattr(trainer, "_get_train_sampler", lambda *args: Repeating(len(text_task.dataset)))
     trainer.train()
     assert np.flatnonzero(np.isinf(recorder.dynamics["loss"][0])).tolist() == [0]
+
+
+def test_features_that_are_no_numbers_are_not_taken_for_unseen():
+    run = recording.Recording(2, epochs=1)
+    run.begin_epoch()
+    features = torch.tensor([[torch.nan, 1.0]])
+    run.add(BatchSignals(torch.tensor([0]), torch.tensor([1]), torch.zeros(1, len(SIGNALS)), features, "single-label"))
+    run.end_epoch()
+    np.testing.assert_array_equal(run.dynamics().features["last"], [[np.inf, 1], [np.nan, np.nan]])
 
 
 def test_large_arrays_are_mapped(text_task, monkeypatch):

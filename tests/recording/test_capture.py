@@ -77,36 +77,36 @@ def signals_of(logits, labels):
 
 def test_signals_by_hand():
     # e^ln2 = 2, so the probabilities are 2/4, 1/4, 1/4.
-    found = signals_of([[math.log(2), 0.0, 0.0]] * 2, [0, 1])
-    assert found["loss"] == pytest.approx([math.log(2), math.log(4)])
-    assert found["p_true"] == pytest.approx([1 / 2, 1 / 4])
-    assert found["margin"] == pytest.approx([math.log(2), -math.log(2)])
-    assert found["correct"] == [1, 0]
+    values = signals_of([[math.log(2), 0.0, 0.0]] * 2, [0, 1])
+    assert values["loss"] == pytest.approx([math.log(2), math.log(4)])
+    assert values["p_true"] == pytest.approx([1 / 2, 1 / 4])
+    assert values["margin"] == pytest.approx([math.log(2), -math.log(2)])
+    assert values["correct"] == [1, 0]
     # Errors (-1/2, 1/4, 1/4) and (1/2, -3/4, 1/4).
-    assert found["el2n"] == pytest.approx([math.sqrt(6) / 4, math.sqrt(14) / 4])
+    assert values["el2n"] == pytest.approx([math.sqrt(6) / 4, math.sqrt(14) / 4])
 
 
 def test_signals_of_tied_logits():
-    found = signals_of([[1.0, 1.0], [1.0, 1.0]], [0, 1])
-    assert found["margin"] == [0, 0]
-    assert found["correct"] == [1, 0]
+    values = signals_of([[1.0, 1.0], [1.0, 1.0]], [0, 1])
+    assert values["margin"] == [0, 0]
+    assert values["correct"] == [1, 0]
 
 
 def test_signals_of_huge_logits():
-    found = signals_of([[1e4, 0.0, -1e4]] * 2, [0, 2])
-    assert found["loss"] == [0, 2e4]
-    assert found["p_true"] == [1, 0]
-    assert found["margin"] == [1e4, -2e4]
-    assert found["el2n"] == pytest.approx([0, math.sqrt(2)])
+    values = signals_of([[1e4, 0.0, -1e4]] * 2, [0, 2])
+    assert values["loss"] == [0, 2e4]
+    assert values["p_true"] == [1, 0]
+    assert values["margin"] == [1e4, -2e4]
+    assert values["el2n"] == pytest.approx([0, math.sqrt(2)])
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_signals_of_other_floats(dtype):
     logits = torch.randn(20, 5, generator=torch.Generator().manual_seed(0)).to(dtype)
     labels = torch.arange(20) % 5
-    found = single_label(logits, labels)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, single_label(logits.float(), labels), rtol=0, atol=0)
+    values = single_label(logits, labels)
+    assert values.dtype == torch.float32
+    torch.testing.assert_close(values, single_label(logits.float(), labels), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32])
@@ -158,17 +158,15 @@ def test_wrapped_dataset_and_collate_travel_to_workers(copied):
 
 
 @pytest.mark.parametrize(
-    ("collate", "found"),
+    ("collate", "got"),
     [
         (lambda rows: {"x": 1, "label": 2}, r"\['label', 'x'\]"),
         (lambda rows: torch.zeros(2), "Tensor"),
         (lambda rows: (1, 2), "tuple"),
     ],
 )
-def test_batches_without_labels(collate, found):
-    with pytest.raises(
-        ArgumentError, match=rf"needs batches with a 'labels' entry, got {found}; name the label column"
-    ):
+def test_batches_without_labels(collate, got):
+    with pytest.raises(ArgumentError, match=rf"needs batches with a 'labels' entry, got {got}; name the label column"):
         CollateWithIds(collate, "labels")(WithIds(ROWS).__getitems__([0]))
 
 
@@ -208,29 +206,29 @@ def test_output_without_logits(form):
 
 
 @pytest.mark.parametrize(
-    ("form", "found"),
+    ("form", "got"),
     [
         (lambda logits: logits[:, :1], r"logits \(4, 1\)"),
         (lambda logits: logits[:, None], r"logits \(4, 1, 3\)"),
         (lambda logits: logits[:3], r"the batch's 4 rows; .* logits \(3, 3\)"),
     ],
 )
-def test_logits_of_another_shape(form, found):
+def test_logits_of_another_shape(form, got):
     model = Model(form)
     Tap(loader := loader_of(ROWS), model, "labels", None, [].append)
-    with pytest.raises(ArgumentError, match=rf"PruningTrainerCallback wants .*{found}"):
+    with pytest.raises(ArgumentError, match=rf"PruningTrainerCallback wants .*{got}"):
         train_pass(loader, model)
 
 
 @pytest.mark.parametrize(
-    ("labels", "found"),
+    ("labels", "got"),
     [
         (lambda y: y.float(), r"torch.float32 labels \(4,\)"),
         (lambda y: y[:, None], r"torch.int64 labels \(4, 1\)"),
         (lambda y: y[:2], r"the batch's 4 rows; got labels \(2,\)"),
     ],
 )
-def test_labels_of_another_shape(labels, found):
+def test_labels_of_another_shape(labels, got):
     def collate(rows):
         return {
             "x": torch.tensor([row["x"] for row in rows]),
@@ -239,7 +237,7 @@ def test_labels_of_another_shape(labels, found):
 
     model, loader = Model(), DataLoader(ROWS, batch_size=4, collate_fn=collate)
     Tap(loader, model, "labels", None, [].append)
-    with pytest.raises(ArgumentError, match=rf"PruningTrainerCallback wants .*{found}"):
+    with pytest.raises(ArgumentError, match=rf"PruningTrainerCallback wants .*{got}"):
         train_pass(loader, model)
 
 

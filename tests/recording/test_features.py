@@ -22,11 +22,11 @@ def test_features_are_the_input_of_the_head(task, epochs, early):
 
 
 def test_features_of_a_named_module(task):
-    named, found = PruningTrainerCallback(features=task.head), PruningTrainerCallback(features=True)
+    named, detected = PruningTrainerCallback(features=task.head), PruningTrainerCallback(features=True)
     train(task, [named])
-    train(task, [found])
+    train(task, [detected])
     for moment in ("early", "last"):
-        np.testing.assert_array_equal(named.dynamics.features[moment], found.dynamics.features[moment])
+        np.testing.assert_array_equal(named.dynamics.features[moment], detected.dynamics.features[moment])
 
 
 def test_features_of_another_module(text_task):
@@ -53,7 +53,7 @@ def test_features_of_an_unknown_module(task):
 
 
 @pytest.mark.parametrize(
-    ("kind", "module", "found"),
+    ("kind", "module", "got"),
     [
         ("text", "bert.encoder.layer.1", r"\(8, \d+, 32\)"),
         ("text", "bert.encoder.layer.1.output.dense", r"\(8, \d+, 64\)"),
@@ -64,11 +64,11 @@ def test_features_of_an_unknown_module(task):
         ("text", "bert", "None"),  # called with token ids
     ],
 )
-def test_features_that_are_no_vectors(kind, module, found, request):
+def test_features_that_are_no_vectors(kind, module, got, request):
     task = request.getfixturevalue(f"{kind}_task")
     model = task.new_model()
     model.spare = nn.Linear(5, 7)
-    message = rf"`features`: wanted a module whose input has the shape \(batch, d\).*, got {found}; name another"
+    message = rf"`features`: wanted a module whose input has the shape \(batch, d\).*, got {got}; name another"
     refuse(task, message, recorder=PruningTrainerCallback(features=module), model=model)
 
 

@@ -42,22 +42,22 @@ def signals_of(task, logits, labels):
 
 
 def test_several_labels_a_row_by_hand():
-    found = signals_of("multi-label", [[2.0, -1.0], [0.5, 3.0]], [[1.0, 0.0], [1.0, 0.0]])
+    values = signals_of("multi-label", [[2.0, -1.0], [0.5, 3.0]], [[1.0, 0.0], [1.0, 0.0]])
     p = 1 / (1 + np.exp(-np.array([[2.0, -1.0], [0.5, 3.0]])))
     loss = -np.log([[p[0, 0], 1 - p[0, 1]], [p[1, 0], 1 - p[1, 1]]]).mean(axis=1)
-    np.testing.assert_allclose(found["loss"], loss, rtol=1e-6)
-    np.testing.assert_allclose(found["p_true"], np.exp(-loss), rtol=1e-6)
-    assert found["margin"].tolist() == [1, -3]
-    assert found["correct"].tolist() == [1, 0]
-    np.testing.assert_allclose(found["el2n"], np.linalg.norm(p - [[1, 0], [1, 0]], axis=1), rtol=1e-6)
+    np.testing.assert_allclose(values["loss"], loss, rtol=1e-6)
+    np.testing.assert_allclose(values["p_true"], np.exp(-loss), rtol=1e-6)
+    assert values["margin"].tolist() == [1, -3]
+    assert values["correct"].tolist() == [1, 0]
+    np.testing.assert_allclose(values["el2n"], np.linalg.norm(p - [[1, 0], [1, 0]], axis=1), rtol=1e-6)
 
 
 def test_regression_by_hand():
     for logits in ([[2.0], [0.0]], [2.0, 0.0]):
-        found = signals_of("regression", logits, [0.5, 1.0])
-        assert found["loss"].tolist() == [2.25, 1]
-        assert found["el2n"].tolist() == [1.5, 1]
-        assert set(found) == {"loss", "el2n"}
+        values = signals_of("regression", logits, [0.5, 1.0])
+        assert values["loss"].tolist() == [2.25, 1]
+        assert values["el2n"].tolist() == [1.5, 1]
+        assert set(values) == {"loss", "el2n"}
 
 
 @pytest.mark.parametrize("chunk", [1, 40, 2**22])
@@ -68,13 +68,20 @@ def test_tokens_are_averaged(task, shift, chunk, monkeypatch):
     logits = draw.normal(size=(4, TOKENS, 5)).astype(np.float32)
     labels = draw.integers(0, 5, (4, TOKENS))
     labels[0, 2:], labels[1, ::2], labels[3] = -100, -100, -100
-    found = signals_of(task, logits, labels)
+    values = signals_of(task, logits, labels)
     for row in range(3):
         places = [t for t in range(shift, TOKENS) if labels[row, t] != -100]
         each = signals_of("single-label", logits[row, [t - shift for t in places]], labels[row, places])
         for signal in SIGNALS:
-            np.testing.assert_allclose(found[signal][row], each[signal].mean(), rtol=1e-5)
-    assert all(np.isnan(found[signal][3]) for signal in SIGNALS)
+            np.testing.assert_allclose(values[signal][row], each[signal].mean(), rtol=1e-5)
+    assert all(np.isnan(values[signal][3]) for signal in SIGNALS)
+
+
+def test_tokens_with_infinities_of_both_signs_were_seen():
+    logits = np.zeros((1, 2, 3), dtype=np.float32)
+    logits[0, 0, 1:], logits[0, 1, 0] = -np.inf, -np.inf
+    values = signals_of("token-classification", logits, [[0, 0]])
+    assert [float(values[signal][0]) for signal in ("margin", "loss", "correct")] == [np.inf, np.inf, 0.5]
 
 
 class ForCausalLM(nn.Module):

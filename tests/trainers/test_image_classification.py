@@ -8,6 +8,8 @@ from PIL.Image import fromarray
 import hf_prune
 from hf_prune.comparison import FULL, Comparison
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def recipe(load_recipe):

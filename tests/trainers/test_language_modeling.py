@@ -6,6 +6,8 @@ from datasets import Dataset
 
 from hf_prune.comparison import FULL
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def recipe(load_recipe):

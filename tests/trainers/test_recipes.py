@@ -18,6 +18,8 @@ from _recipes import fit, in_all_processes, read_data, three_parts
 from hf_prune.comparison import FULL
 from tests import tiny_encoders
 
+pytestmark = pytest.mark.integration
+
 PROCESS = Path(__file__).with_name("recipe_process.py")
 COLUMNS = {"body": "text", "kind": "label"}
 
@@ -88,6 +90,7 @@ def test_dynamics_travel_as_a_file(text_task, tmp_path):
     assert len(text_task.dataset.prune("el2n", keep=5, dynamics=file)) == 5
 
 
+@pytest.mark.process
 def test_two_processes_prune_by_the_same_run(tmp_path):
     """Under torchrun, because `accelerate launch --cpu` starts a single process."""
     rng, kinds = np.random.default_rng(0), np.arange(96) % 2

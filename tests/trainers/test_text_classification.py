@@ -8,6 +8,8 @@ import hf_prune
 from hf_prune.comparison import FULL, Comparison
 from tests import tiny_encoders
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def recipe(load_recipe):

@@ -124,7 +124,7 @@ def bounded(of: list[float], to: list[float]) -> dict[str, float]:
 def bookkeeping(batch: int) -> dict[str, float]:
     """Milliseconds a step and microseconds a row of ten epochs of a million rows, and megabytes beyond the arrays."""
     order = torch.randperm(MANY, generator=torch.Generator().manual_seed(0))
-    signals, labels = torch.rand(batch, 5), torch.zeros(batch, dtype=torch.int64)
+    signals, labels = torch.rand(batch, len(SIGNALS)), torch.zeros(batch, dtype=torch.int64)
     steps, before = MANY // batch, resident_bytes(peak=False)
     recording = Recording(MANY, EPOCHS)
     start = time.process_time()
