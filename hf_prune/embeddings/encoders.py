@@ -50,7 +50,7 @@ class Encoder:
 
     @property
     def whole_rows(self) -> bool:
-        """Whether values are rows as dictionaries, in place of one column's."""
+        """Tells whether values are rows as dictionaries, in place of one column's."""
         return isinstance(self.prepare, Collated)
 
     @contextmanager
@@ -88,6 +88,8 @@ def encoder_of(
         MissingExtraError: only sentence-transformers can run it.
     """
     checkpoint, library = isinstance(encoder, str | os.PathLike), is_sentence_transformer(encoder)
+    if processor is not None and (checkpoint or library or not isinstance(encoder, nn.Module)):
+        raise ArgumentTypeError("`processor`: wanted beside a model only: checkpoints have theirs, and functions none")
     if not checkpoint and not isinstance(encoder, nn.Module):
         if not callable(encoder):
             raise ArgumentTypeError(
