@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
 
 
 def load(arguments: Arguments) -> DatasetDict:
-    """Train, validation and test part with `image` and `label`."""
+    """Returns train, validation and test part with `image` and `label`."""
     if arguments.dataset is not None:
         columns = {arguments.image_column: "image", arguments.label_column: "label"}
         return three_parts(read_data(arguments.dataset, columns, "label"), "label")
@@ -111,7 +111,7 @@ def with_pixels(parts: DatasetDict, size: int) -> DatasetDict:
 def trained(
     arguments: Arguments, features: Features, rows: Dataset, seed: int, callbacks: Sequence[Any] = ()
 ) -> Trainer:
-    """The Trainer of a new model, trained on `rows`."""
+    """Returns the Trainer of a new model, trained on `rows`."""
     channels = features["pixels"].length // arguments.image_size**2
     model = partial(new_model, channels, features["label"].num_classes)
     read = partial(collate, shape=(channels, arguments.image_size, arguments.image_size))

@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
 
 
 def load(arguments: Arguments) -> Any:
-    """Train, validation and test part with `text` and `label`, and `ratings` where there are some."""
+    """Returns train, validation and test part with `text` and `label`, and `ratings` where there are some."""
     if arguments.dataset is None:
         return three_parts({"train": movie_snippets()}, "label")
     columns = {arguments.text_column: "text", arguments.label_column: "label"}
@@ -118,7 +118,7 @@ def collate(vectors: NDArray[np.float32], rows: list[dict[str, Any]]) -> dict[st
 
 
 class Network(nn.Module):
-    """One hidden layer over embeddings."""
+    """Classifies embeddings by one hidden layer."""
 
     def __init__(self, d: int, classes: int) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class Network(nn.Module):
 
 
 def disagreement(rows: Dataset, dynamics: Path) -> str:
-    """Rank correlations of difficulty with how much people disagree on a row, and how near to neutral they find it."""
+    """Returns how difficulty goes with people's disagreement on a row, and with how near to neutral they find it."""
     spread = np.array([np.std(ratings) for ratings in rows["ratings"]])
     neutral = -np.abs([np.mean(ratings) for ratings in rows["ratings"]])
     run = hf_prune.TrainingDynamics.load(dynamics)

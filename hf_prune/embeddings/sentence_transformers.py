@@ -43,7 +43,7 @@ def library_is_installed() -> bool:
 
 
 def is_sentence_transformer(encoder: Any) -> bool:
-    """Whether the user made a model with the library, which then is imported already."""
+    """Tells whether the user made a model with the library, which then is imported already."""
     library = sys.modules.get("sentence_transformers")
     return library is not None and isinstance(encoder, library.SentenceTransformer)
 

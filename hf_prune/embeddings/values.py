@@ -63,7 +63,7 @@ def check_values(dataset: Dataset, column: str, kind: Kind | None) -> None:
 
 
 class Rows(NamedTuple):
-    """Some rows of a dataset: their positions, and the values that an encoder reads."""
+    """Holds the positions of some rows and the values that an encoder reads."""
 
     positions: list[int]
     values: list[Any]
