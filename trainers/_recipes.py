@@ -111,19 +111,20 @@ def in_all_processes(recorder: Any, file: Path) -> Path:
     return file
 
 
-def leave(folder: Path, coreset: Dataset, comparison: Comparison) -> None:
-    """Writes coreset, selection, table, raw results and picture, in the first process."""
-    if not process_state().is_main_process:
-        return
-    coreset.selection.save(folder / "selection")
-    coreset.with_format(None).save_to_disk(folder / "coreset")
-    (folder / "table.md").write_text(comparison.table() + "\n", encoding="utf-8")
-    comparison.save(folder / "comparison.json")
-    comparison.plot().savefig(folder / "comparison.png", dpi=150)
+def leave(folder: Path, coreset: Dataset, comparison: Comparison) -> dict[str, float]:
+    """Shows the table, and writes coreset, selection, table, raw results and picture in the first process.
 
-
-def means(comparison: Comparison) -> dict[str, float]:
-    """Returns mean accuracy and worst class by `method/keep/metric`."""
+    Returns mean accuracy and worst class by `method/keep/metric`.
+    """
+    state, table = process_state(), comparison.table()
+    state.print(f"\nTest accuracy in %, mean ± sd over the seeds; in parentheses the worst class\n\n{table}")
+    if state.is_main_process:
+        coreset.selection.save(folder / "selection")
+        coreset.with_format(None).save_to_disk(folder / "coreset")
+        (folder / "table.md").write_text(table + "\n", encoding="utf-8")
+        comparison.save(folder / "comparison.json")
+        comparison.plot().savefig(folder / "comparison.png", dpi=150)
+        print(f"\nAll of it is in {folder}")
     return {
         f"{result.method}/{result.keep}/{name}": getattr(comparison, name)(result.method, result.keep).mean
         for result in comparison.results

@@ -24,7 +24,7 @@ from transformers import HfArgumentParser, ResNetConfig, ResNetForImageClassific
 
 import hf_prune
 from _data import fashion_mnist, mnist_5k
-from _recipes import fit, in_all_processes, leave, means, read_data, three_parts
+from _recipes import fit, in_all_processes, leave, read_data, three_parts
 from hf_prune.comparison import Run, compare
 from hf_prune.models import process_state
 
@@ -82,16 +82,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         return Run(*train_on(rows, seed).predict(test)[:2])
 
     comparison = compare(train_part, METHODS, keep=arguments.keep, full=full, train=train)
-    state.print(
-        f"\nTest accuracy in %, mean ± sd over the seeds; in parentheses the worst class\n\n{comparison.table()}"
-    )
-    leave(folder, coreset.with_format(None).remove_columns("pixels"), comparison)
-    state.print(f"\nAll of it is in {folder}")
-    return means(comparison)
+    return leave(folder, coreset.with_format(None).remove_columns("pixels"), comparison)
 
 
 def load(arguments: Arguments) -> DatasetDict:
-    """Train, validation and test part with `image` and `label`."""
+    """Returns train, validation and test part with `image` and `label`."""
     if arguments.dataset is not None:
         columns = {arguments.image_column: "image", arguments.label_column: "label"}
         return three_parts(read_data(arguments.dataset, columns, "label"), "label")
@@ -116,7 +111,7 @@ def with_pixels(parts: DatasetDict, size: int) -> DatasetDict:
 def trained(
     arguments: Arguments, features: Features, rows: Dataset, seed: int, callbacks: Sequence[Any] = ()
 ) -> Trainer:
-    """The Trainer of a new model, trained on `rows`."""
+    """Returns the Trainer of a new model, trained on `rows`."""
     channels = features["pixels"].length // arguments.image_size**2
     model = partial(new_model, channels, features["label"].num_classes)
     read = partial(collate, shape=(channels, arguments.image_size, arguments.image_size))

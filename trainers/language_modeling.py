@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
 
 
 def load(arguments: Arguments) -> DatasetDict:
-    """Train, validation and test part with `text`, and `label` where there are classes."""
+    """Returns train, validation and test part with `text`, and `label` where there are classes."""
     if arguments.dataset is None:
         return three_parts({"train": movie_snippets().select_columns(["text", "label"])}, "label")
     label = None if arguments.label_column is None else "label"
@@ -127,7 +127,7 @@ def load(arguments: Arguments) -> DatasetDict:
 
 
 def a_tokenizer(texts: Sequence[str], arguments: Arguments) -> PreTrainedTokenizerFast:
-    """A byte-pair vocabulary of the training texts; every text begins and ends with END."""
+    """Returns a tokenizer with a byte-pair vocabulary of the training texts; every text begins and ends with END."""
     pairs = ByteLevelBPETokenizer()
     pairs.train_from_iterator(texts, vocab_size=arguments.vocabulary, special_tokens=[END, PAD], show_progress=False)
     pairs.post_processor = TemplateProcessing(single=f"{END} $A {END}", special_tokens=[(END, 0)])
@@ -146,7 +146,7 @@ def new_model(arguments: Arguments, tokenizer: PreTrainedTokenizerFast) -> GPT2L
 
 @torch.inference_mode()
 def perplexities(trainer: Trainer, rows: Dataset) -> tuple[float, float]:
-    """exp of the mean loss of a token: of all rows, and of the class where it is highest."""
+    """Returns exp of the mean loss of a token: of all rows, and of the class where it is highest."""
     model = trainer.model.eval()
     labels = np.array(rows["label"] if "label" in rows.column_names else [0] * len(rows))
     losses, tokens = np.zeros(len(rows)), np.zeros(len(rows))
@@ -163,7 +163,7 @@ def perplexities(trainer: Trainer, rows: Dataset) -> tuple[float, float]:
 
 
 def table(results: dict[tuple[str, float], list[tuple[float, float]]], keeps: list[float], rows: int) -> str:
-    """Markdown: a row for each method, a column for each size."""
+    """Returns a Markdown table with a row for each method and a column for each size."""
 
     def cell(name: str, keep: float) -> str:
         spreads = (Spread.of([values[at] for values in results[name, keep]]) for at in (0, 1))

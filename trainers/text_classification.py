@@ -28,7 +28,7 @@ from transformers import HfArgumentParser, Trainer
 
 import hf_prune
 from _data import minilm, movie_snippets
-from _recipes import fit, in_all_processes, leave, means, read_data, three_parts
+from _recipes import fit, in_all_processes, leave, read_data, three_parts
 from hf_prune.comparison import Run, compare
 from hf_prune.models import process_state
 
@@ -101,16 +101,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         return Run(*predictions(train_on(rows, seed=seed), "test")[:2])
 
     comparison = compare(places["train"], METHODS, keep=arguments.keep, full=full, train=train)
-    state.print(
-        f"\nTest accuracy in %, mean ± sd over the seeds; in parentheses the worst class\n\n{comparison.table()}"
-    )
-    leave(folder, coreset.remove_columns("place"), comparison)
-    state.print(f"\nAll of it is in {folder}")
-    return means(comparison)
+    return leave(folder, coreset.remove_columns("place"), comparison)
 
 
 def load(arguments: Arguments) -> Any:
-    """Train, validation and test part with `text` and `label`, and `ratings` where there are some."""
+    """Returns train, validation and test part with `text` and `label`, and `ratings` where there are some."""
     if arguments.dataset is None:
         return three_parts({"train": movie_snippets()}, "label")
     columns = {arguments.text_column: "text", arguments.label_column: "label"}
@@ -123,7 +118,7 @@ def collate(vectors: NDArray[np.float32], rows: list[dict[str, Any]]) -> dict[st
 
 
 class Network(nn.Module):
-    """One hidden layer over embeddings."""
+    """Classifies embeddings by one hidden layer."""
 
     def __init__(self, d: int, classes: int) -> None:
         super().__init__()
@@ -138,7 +133,7 @@ class Network(nn.Module):
 
 
 def disagreement(rows: Dataset, dynamics: Path) -> str:
-    """Rank correlations of difficulty with how much people disagree on a row, and how near to neutral they find it."""
+    """Returns how difficulty goes with people's disagreement on a row, and with how near to neutral they find it."""
     spread = np.array([np.std(ratings) for ratings in rows["ratings"]])
     neutral = -np.abs([np.mean(ratings) for ratings in rows["ratings"]])
     run = hf_prune.TrainingDynamics.load(dynamics)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
+from hf_prune.files import whole_file
 
-COMPLETE, GROWING, MARKS, ABOUT = "vectors.npy", "vectors.partial.npy", "shards.partial.npy", "about.json"
+COMPLETE, GROWING, MARKS = "vectors.npy", "vectors.partial.npy", "shards.partial.npy"
 
 Mapped = np.memmap[Any, np.dtype[Any]]
 
@@ -23,58 +24,60 @@ class VectorFile:
     byte a shard, which is set after the shard's vectors have reached the disk. Several processes may fill one file.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
+        """Names the folder, and what the vectors are as JSON values, for people who find it."""
+        self.folder, self._about = folder, about
+        self._complete, self._growing, self._marks = (folder / name for name in (COMPLETE, GROWING, MARKS))
 
     @property
     def complete(self) -> bool:
-        return (self.folder / COMPLETE).is_file()
+        return self._complete.is_file()
 
     @property
     def begun(self) -> bool:
-        return (self.folder / MARKS).is_file()
+        return self._marks.is_file()
 
-    def begin(self, shape: tuple[int, int], shards: int, about: Mapping[str, Any]) -> None:
-        """Reserves the space.
-
-        Args:
-            shape: (n, d).
-            about: what the vectors are, as JSON values, for people who find the folder.
+    def begin(self, shape: tuple[int, int], shards: int) -> None:
+        """Reserves the space for (n, d) vectors.
 
         Raises:
             ArgumentError: the disk has no room.
         """
-        (self.folder / ABOUT).write_text(json.dumps(about, indent=2), encoding="utf-8")
-        vectors = np.lib.format.open_memmap(self.folder / GROWING, "w+", dtype=np.float32, shape=shape)
+        text = json.dumps({**self._about, "shape": shape}, indent=2)
+        (self.folder / "about.json").write_text(text, encoding="utf-8")
+        vectors = np.lib.format.open_memmap(self._growing, "w+", dtype=np.float32, shape=shape)
         try:
             # A mapped file that meets a full disk would end the process without a word.
-            _reserve(self.folder / GROWING)
+            if hasattr(os, "posix_fallocate"):
+                with self._growing.open("r+b") as opened:
+                    os.posix_fallocate(opened.fileno(), 0, os.fstat(opened.fileno()).st_size)
         except OSError as error:
-            (self.folder / GROWING).unlink()
+            self._growing.unlink()
             raise ArgumentError(
                 f"`cache_dir`: no room for the {vectors.nbytes / 1e9:.3g} GB of the embeddings in "
                 f"{str(self.folder)!r} ({error.strerror}); pass cache_dir= with a folder on a larger disk"
             ) from error
         # Last: without the marks everything begins again.
-        np.save(self.folder / MARKS, np.zeros(shards, dtype=np.uint8))
+        with whole_file(self._marks, suggested=MARKS) as path, path.open("wb") as file:
+            np.save(file, np.zeros(shards, dtype=np.uint8))
 
     def missing(self) -> NDArray[np.int64]:
         """Returns the shards that are not there yet."""
-        return np.flatnonzero(np.load(self.folder / MARKS) == 0)
+        return np.flatnonzero(np.load(self._marks) == 0)
 
     def open(self) -> tuple[Mapped, Mapped]:
         """Returns the growing vectors and the marks of their shards, for `finish_shard`."""
-        vectors = np.load(self.folder / GROWING, mmap_mode="r+")
-        return vectors, np.load(self.folder / MARKS, mmap_mode="r+")
+        vectors = np.load(self._growing, mmap_mode="r+")
+        return vectors, np.load(self._marks, mmap_mode="r+")
 
     def end(self) -> None:
         """Gives the file its final name; to be called once all shards are there."""
-        (self.folder / GROWING).replace(self.folder / COMPLETE)
-        (self.folder / MARKS).unlink()
+        self._growing.replace(self._complete)
+        self._marks.unlink()
 
     def read(self) -> NDArray[np.float32]:
         """Returns (n, d) float32, mapped and read-only."""
-        vectors: NDArray[np.float32] = np.load(self.folder / COMPLETE, mmap_mode="r")
+        vectors: NDArray[np.float32] = np.load(self._complete, mmap_mode="r")
         return vectors
 
 
@@ -83,9 +86,3 @@ def finish_shard(vectors: Mapped, marks: Mapped, shard: int) -> None:
     vectors.flush()
     marks[shard] = 1
     marks.flush()
-
-
-def _reserve(file: Path) -> None:
-    if hasattr(os, "posix_fallocate"):
-        with file.open("r+b") as opened:
-            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)

@@ -1,7 +1,6 @@
 """Embeddings of a dataset's rows by any encoder, computed once and kept in a memory-mapped cache."""
 
 import hashlib
-import math
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,18 +20,19 @@ from datasets.utils import tqdm
 from filelock import FileLock
 from huggingface_hub.constants import HF_HOME
 from numpy.typing import NDArray
+from torch import nn
 from torch.utils.data import DataLoader
 
 from hf_prune.arguments import one_of, true_or_false, whole_number
 from hf_prune.digest import column_digest
 from hf_prune.embeddings.cache import VectorFile, finish_shard
-from hf_prune.embeddings.encoders import Encoder, Options, encoder_of
-from hf_prune.embeddings.pooling import POOLINGS
+from hf_prune.embeddings.encoders import Encoder, encoder_of
+from hf_prune.embeddings.transformers import POOLINGS
 from hf_prune.embeddings.values import Values, check_values, column_kind, default_column
 from hf_prune.errors import ArgumentError, ArgumentTypeError, HFPruneError
 from hf_prune.kernels.hardware import has_bfloat16_units
 from hf_prune.labels import check_column
-from hf_prune.models import process_state
+from hf_prune.models import device_of, process_state
 
 BATCHES_IN_SHARD = 16
 """Batches that a kill may cost."""
@@ -57,10 +57,10 @@ def embed(
 ) -> NDArray[np.float32]:
     """Returns (n, d) float32, a vector for each row, read-only and mapped from a cache where it is computed only once.
 
-    The cache is keyed by the rows' content, the encoder's weights and settings, and the options that decide the
-    vectors. After Ctrl-C or a kill the same call goes on where it stopped, and repeats at most 16 batches. Under
-    `torchrun` or `accelerate launch` every process must make the call, and see the same file system; each takes its
-    part, and the vectors are those of one process. Delete the cache's folder to free its space.
+    The cache is keyed by the rows' content, the encoder's weights and settings, the versions of its libraries, and the
+    options that decide the vectors. After Ctrl-C or a kill the same call goes on where it stopped, and repeats at most
+    16 batches. Under `torchrun` or `accelerate launch` every process must make the call, and see the same file system;
+    each takes its part, and the vectors are those of one process. Delete the cache's folder to free its space.
 
     Args:
         dataset: the n rows.
@@ -97,37 +97,42 @@ def embed(
     ...     hf_prune.embed(ds, lengths, cache_dir=folder).tolist()
     [[4.0, 1.0], [10.0, 1.0], [3.0, 0.0]]
     """
-    _check(dataset, precision, pooling)
+    _check_dataset(dataset)
+    one_of("precision", precision, ("auto", "float32", "bfloat16"))
+    if pooling is not None:
+        one_of("pooling", pooling, POOLINGS)
     batch_size = whole_number("batch_size", batch_size, at_least=1)
     num_workers = whole_number("num_workers", num_workers, at_least=0)
-    state = process_state()
-    options = Options(pooling, true_or_false("truncate", truncate), revision, name)
+    truncate, state = true_or_false("truncate", truncate), process_state()
     if column is not None:
         check_column(dataset, "column", column)
     elif processor is None or hasattr(processor, "save_pretrained"):
         column = default_column(dataset)
-    kind = None if column is None else column_kind(dataset, column)
-    if kind is not None and column is not None:
+    kind, holds = None, "got all"
+    if column is not None:
+        kind, holds = column_kind(dataset, column), f"{column!r} holds {dataset.features[column]}"
         check_values(dataset, column, kind)
-    holds = "got all" if column is None else f"{column!r} holds {dataset.features[column]}"
-    chosen = encoder_of(encoder, processor, kind, holds, options, state.device)
+    how: dict[str, Any] = {"pooling": pooling, "truncate": truncate, "revision": revision, "name": name}
+    chosen = encoder_of(encoder, processor, kind, holds, state.device, **how)
     if precision == "auto":
-        precision = "bfloat16" if _has_bfloat16(state.device) else "float32"
+        precision = "bfloat16" if _has_bfloat16(chosen.model) else "float32"
 
     columns = dataset.column_names if column is None else [column]
     content = [(one if chosen.whole_rows else "", column_digest(dataset, one)) for one in columns]
-    key = _key(chosen, precision, batch_size, BATCHES_IN_SHARD, content)
+    versions = {library: version(library) for library in chosen.libraries}
+    decides = repr((chosen.identity, versions, precision, batch_size, BATCHES_IN_SHARD, content))
+    key = hashlib.blake2b(decides.encode(), digest_size=16).hexdigest()
     if len(set(gather_object([key]))) > 1:
         raise ArgumentError(
             "`dataset`, `encoder`: not the same in all processes, as after training with batch statistics that each "
             "keeps for itself; save the model in one, and pass its folder in all"
         )
-    file = VectorFile(_root(cache_dir) / key)
-    about: dict[str, Any] = {"encoder": name or encoder_name(encoder), "columns": columns, "precision": precision}
-    about["versions"] = {library: version(library) for library in chosen.libraries}
-    values = Values(dataset.select_columns(columns), None if chosen.whole_rows else column, kind, chosen.prepare)
+    about = {"encoder": name or encoder_name(encoder), "columns": columns, "precision": precision}
+    root = Path(HF_HOME) / "hf_prune" / "embeddings" if cache_dir is None else Path(cache_dir)
+    file = VectorFile(root / key, about | {"versions": versions})
+    values = Values(dataset.select_columns(columns), None if chosen.whole_rows else column)
     plan = partial(batches_of, dataset, column if kind == "text" else None, batch_size)
-    _fill(file, _Computation(values, plan, chosen, precision, num_workers, about), state)
+    _fill(file, _Computation(values, plan, chosen, precision, num_workers), state)
     return file.read()
 
 
@@ -154,10 +159,8 @@ def batches_of(dataset: Dataset, text_column: str | None, batch_size: int) -> li
 def _fill(file: VectorFile, computation: "_Computation", state: PartialState) -> None:
     """Computes what is missing, each process its part."""
     main = state.is_main_process
-    lock: Any = nullcontext()
-    if main and not file.complete:
-        file.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(file.folder / "lock")  # of two runs at the same time the second waits and finds it done
+    # Of two runs at the same time the second waits, and finds it done.
+    lock: Any = FileLock(file.folder / "lock") if main and not file.complete else nullcontext()
     with lock:
         _in_all(lambda: computation.begin(file) if main and not (file.complete or file.begun) else None)
         (missing,) = broadcast_object_list([None if not main or file.complete else file.missing()])
@@ -182,57 +185,48 @@ def _in_all(action: Callable[[], None]) -> None:
 
 @dataclass(frozen=True)
 class _Computation:
-    """Encodes rows in shards of BATCHES_IN_SHARD batches.
-
-    Attributes:
-        plan: gives the batches; asked for only where something is missing.
-        about: what the vectors are, for VectorFile.begin.
-    """
+    """Encodes rows in shards of BATCHES_IN_SHARD batches, which `plan` gives where something is missing."""
 
     values: Values
     plan: Callable[[], list[Batch]]
     encoder: Encoder
     precision: str
     num_workers: int
-    about: dict[str, Any]
 
     @cached_property
-    def batches(self) -> list[Batch]:
-        return self.plan()
+    def shards(self) -> list[list[Batch]]:
+        batches = self.plan()
+        return [batches[start:][:BATCHES_IN_SHARD] for start in range(0, len(batches), BATCHES_IN_SHARD)]
 
     def begin(self, file: VectorFile) -> None:
-        rows = self.batches[-1][:1]  # a short one, to see how long vectors are
+        row = self.shards[-1][-1][:1]  # a short one, to see how long vectors are
         with self.encoder.ready(self.precision):
-            d = _checked(self.encoder.encode(self.values.__getitems__(rows)), rows).shape[1]
-        shards = math.ceil(len(self.batches) / BATCHES_IN_SHARD)
-        file.begin((len(self.values), d), shards, self.about | {"shape": [len(self.values), d]})
+            vectors = _checked(self.encoder.encode(self.encoder.prepare(self.values[row])), row)
+        file.begin((len(self.values), vectors.shape[1]), len(self.shards))
 
     def add(self, file: VectorFile, shards: NDArray[np.int64], *, quiet: bool) -> None:
         vectors, marks = file.open()
-        parts = [self.batches[shard * BATCHES_IN_SHARD :][:BATCHES_IN_SHARD] for shard in shards]
+        batches = [rows for shard in shards for rows in self.shards[shard]]
         loader = iter(
             DataLoader(
                 self.values,  # type: ignore[arg-type]
-                batch_sampler=[rows for part in parts for rows in part],  # type: ignore[misc]
-                collate_fn=_unchanged,
+                batch_size=None,
+                sampler=batches,
+                collate_fn=self.encoder.prepare,  # type: ignore[arg-type]
                 num_workers=self.num_workers,
                 generator=torch.Generator(),  # else it would draw from the numbers that training draws from
             )
         )
-        n = sum(len(rows) for part in parts for rows in part)
+        n = sum(map(len, batches))
         with (
             self.encoder.ready(self.precision),
             tqdm(total=n, desc="Embedding", unit="row", disable=quiet) as progress,
         ):
-            for shard, part in zip(shards, parts, strict=True):
-                for rows in part:
+            for shard in shards:
+                for rows in self.shards[shard]:
                     vectors[rows] = _checked(self.encoder.encode(next(loader)), rows, vectors.shape[1])
                     progress.update(len(rows))
                 finish_shard(vectors, marks, int(shard))
-
-
-def _unchanged(batch: Any) -> Any:
-    return batch
 
 
 def _checked(numbers: Any, rows: Batch, d: int | None = None) -> NDArray[np.float32]:
@@ -255,7 +249,7 @@ def _checked(numbers: Any, rows: Batch, d: int | None = None) -> NDArray[np.floa
     return vectors
 
 
-def _check(dataset: Any, precision: str, pooling: str | None) -> None:
+def _check_dataset(dataset: Any) -> None:
     if not isinstance(dataset, Dataset):
         raise ArgumentTypeError(
             f"`dataset`: wanted a datasets.Dataset, got {type(dataset).__name__}; of a DatasetDict embed each split, "
@@ -263,21 +257,13 @@ def _check(dataset: Any, precision: str, pooling: str | None) -> None:
         )
     if not len(dataset):
         raise ArgumentError("`dataset`: it has no rows to embed")
-    one_of("precision", precision, ("auto", "float32", "bfloat16"))
-    if pooling is not None:
-        one_of("pooling", pooling, POOLINGS)
 
 
-def _root(cache_dir: str | os.PathLike[str] | None) -> Path:
-    return Path(HF_HOME) / "hf_prune" / "embeddings" if cache_dir is None else Path(cache_dir)
-
-
-def _key(encoder: Encoder, *decides: Any) -> str:
-    return hashlib.blake2b(repr((encoder.identity, *decides)).encode(), digest_size=16).hexdigest()
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Tells whether the device multiplies bfloat16 faster than float32."""
-    if device.type == "cpu":
-        return has_bfloat16_units()
-    return device.type == "xpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False))
+def _has_bfloat16(model: nn.Module | None) -> bool:
+    """Tells whether the model's device multiplies bfloat16 faster than float32."""
+    if model is None:
+        return False
+    device = device_of(model).type
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return has_bfloat16_units() if device == "cpu" else device == "xpu"

@@ -2,9 +2,11 @@
 
 import copy
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -12,21 +14,18 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-from hf_prune.embeddings.batches import Collated, Images, Texts
 from hf_prune.embeddings.fingerprint import function_digest, model_digest, processor_digest
-from hf_prune.embeddings.pooling import Vectors
 from hf_prune.embeddings.sentence_transformers import (
     Sentences,
-    SentenceSettings,
-    SentenceVectors,
-    default_prompt,
+    checkpoint_file,
     is_sentence_transformer,
     library_is_installed,
     load_with_library,
     plain_settings,
-    sentence_modules,
+    sentence_vectors,
 )
-from hf_prune.embeddings.values import Kind
+from hf_prune.embeddings.transformers import Collated, Images, Texts, Vectors
+from hf_prune.embeddings.values import Kind, Rows
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.models import device_of, evaluation_mode
 
@@ -37,50 +36,49 @@ class Encoder:
 
     Attributes:
         identity: a digest of all that decides the vectors.
-        prepare: makes what `encode` takes from row positions and their values; runs in the loader's workers.
+        prepare: makes what `encode` takes; runs in the loader's workers.
         encode: makes a (batch, d) tensor or array.
-        whole_rows: whether values are rows as dictionaries, in place of one column's.
         model: the module that `encode` calls, or None.
         libraries: the packages whose versions may change the vectors.
     """
 
     identity: str
-    prepare: Callable[[Sequence[int], list[Any]], Any]
+    prepare: Callable[[Rows], Any]
     encode: Callable[[Any], Any]
-    whole_rows: bool = False
     model: nn.Module | None = None
     libraries: tuple[str, ...] = ("torch", "transformers")
 
+    @property
+    def whole_rows(self) -> bool:
+        """Tells whether values are rows as dictionaries, in place of one column's."""
+        return isinstance(self.prepare, Collated)
+
     @contextmanager
     def ready(self, precision: str) -> Iterator[None]:
-        """Turns on evaluation mode and the precision, and gradients off."""
-        device = torch.device("cpu") if self.model is None else device_of(self.model)
-        mode = nullcontext() if self.model is None else evaluation_mode(self.model)
-        with (
-            torch.inference_mode(),
-            torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"),
-            mode,
-        ):
+        """Turns gradients off and, for a model, evaluation mode and the precision on."""
+        with torch.inference_mode(), ExitStack() as stack:
+            if self.model is not None:
+                reduced = precision == "bfloat16"
+                stack.enter_context(torch.autocast(device_of(self.model).type, torch.bfloat16, enabled=reduced))
+                stack.enter_context(evaluation_mode(self.model))
             yield
 
 
-@dataclass(frozen=True)
-class Options:
-    """Holds the arguments of `embed` of the same names."""
-
-    pooling: str | None = None
-    truncate: bool = False
-    revision: str | None = None
-    name: str | None = None
-
-
 def encoder_of(
-    encoder: Any, processor: Any, kind: Kind | None, holds: str, options: Options, device: torch.device
+    encoder: Any,
+    processor: Any,
+    kind: Kind | None,
+    holds: str,
+    device: torch.device,
+    *,
+    pooling: str | None,
+    truncate: bool,
+    revision: str | None,
+    name: str | None,
 ) -> Encoder:
-    """Returns the encoder that the user means.
+    """Returns the encoder that the user means, by the arguments of `embed`.
 
     Args:
-        encoder, processor: as in `embed`.
         kind: what the column holds; None for anything else.
         holds: the same in words.
         device: for a checkpoint that is loaded here.
@@ -89,43 +87,58 @@ def encoder_of(
         ArgumentError, ArgumentTypeError: it can't be loaded, or is none.
         MissingExtraError: only sentence-transformers can run it.
     """
-    if isinstance(encoder, str | os.PathLike):
-        if kind is None:
-            raise ArgumentTypeError(f"`column`: wanted one of texts or images for a checkpoint, {holds}")
-        return _of_checkpoint(os.fspath(encoder), kind, options, device)
-    if is_sentence_transformer(encoder):
-        if kind is None or options.pooling is not None:
-            wanted = "a column of texts or images, and no pooling= beside the model's own"
-            raise ArgumentTypeError(f"`encoder`: wanted {wanted}, for a SentenceTransformer; {holds}")
-        return _of_sentence_transformer(encoder, kind, options)
-    if isinstance(encoder, nn.Module):
-        return _of_model(encoder, processor, kind, holds, options)
-    if not callable(encoder):
-        raise ArgumentTypeError(
-            "`encoder`: wanted a checkpoint's Hub id or folder, a model, or a function from a list of values to "
-            f"(batch, d) numbers; got {encoder!r}"
-        )
-    identity = options.name or function_digest("encoder", encoder)
-    return Encoder(f"function {identity}", _unchanged, encoder, libraries=())
+    checkpoint, library = isinstance(encoder, str | os.PathLike), is_sentence_transformer(encoder)
+    if processor is not None and (checkpoint or library or not isinstance(encoder, nn.Module)):
+        raise ArgumentTypeError("`processor`: wanted beside a model only: checkpoints have theirs, and functions none")
+    if not checkpoint and not isinstance(encoder, nn.Module):
+        if not callable(encoder):
+            raise ArgumentTypeError(
+                "`encoder`: wanted a checkpoint's Hub id or folder, a model, or a function from a list of values to "
+                f"(batch, d) numbers; got {encoder!r}"
+            )
+        identity = name or function_digest("encoder", encoder)
+        return Encoder(f"function {identity}", attrgetter("values"), encoder, libraries=())
+    if kind is None:
+        if checkpoint or library or hasattr(processor, "save_pretrained"):
+            raise ArgumentTypeError(
+                f"`column`: wanted one of texts or images for a checkpoint or processor, {holds}; a model takes other "
+                "columns with the function from rows to its batch as processor=, such as trainer.data_collator"
+            )
+        return _of_model(encoder, processor, kind, truncate, pooling or "mean")
+    if checkpoint:
+        return _of_checkpoint(os.fspath(encoder), kind, pooling, truncate, revision, device)
+    if library:
+        if pooling is not None:
+            raise ArgumentTypeError("`encoder`: a SentenceTransformer takes no pooling= beside the model's own")
+        return _of_sentence_transformer(encoder, kind, truncate)
+    # A processor for both, such as CLIP's, holds one for each.
+    processor = getattr(processor, {"text": "tokenizer", "image": "image_processor"}[kind], processor)
+    return _of_model(encoder, processor, kind, truncate, pooling or "mean")
 
 
-def _of_checkpoint(source: str, kind: Kind, options: Options, device: torch.device) -> Encoder:
-    modules = sentence_modules(source, options.revision)
-    if modules is not None and options.pooling is None and library_is_installed():
-        with _loading(source, "SentenceTransformer"):
-            model, missing = load_with_library(source, modules[0]["path"], options.revision, device)
-        random = _random_weights(source, model.transformers_model, missing, kind)
-        return _of_sentence_transformer(model, kind, options, random)
-    settings = SentenceSettings() if modules is None else plain_settings(source, modules, options.revision)
-    where = {"revision": options.revision, "subfolder": settings.subfolder}
+def _of_checkpoint(
+    source: str, kind: Kind, pooling: str | None, truncate: bool, revision: str | None, device: torch.device
+) -> Encoder:
+    modules: Any = checkpoint_file(source, "modules.json", revision)  # what a sentence-transformers checkpoint has
+    subfolder, own_pooling, normalize, longest = "", "mean", False, None
+    if modules is not None:
+        subfolder = modules[0]["path"]
+        if pooling is None and library_is_installed():
+            with _loading(source, "SentenceTransformer"):
+                model, missing = load_with_library(source, subfolder, revision, device)
+            random = _random_weights(source, model.transformers_model, missing, kind)
+            return _of_sentence_transformer(model, kind, truncate, random)
+        own_pooling, normalize, longest = plain_settings(source, modules, revision)
+    where = {"revision": revision, "subfolder": subfolder}
     loader = AutoTokenizer if kind == "text" else AutoImageProcessor
     with _loading(source, f"{loader.__name__} and AutoModel"):
         with torch.random.fork_rng(devices=[]):  # weights that a checkpoint lacks are drawn
             model, loading = AutoModel.from_pretrained(source, dtype=torch.float32, output_loading_info=True, **where)
         processor = loader.from_pretrained(source, **where)
+    if longest:
+        processor.model_max_length = longest
     random = _random_weights(source, model, loading["missing_keys"], kind)
-    settings = replace(settings, pooling=options.pooling or settings.pooling)
-    return _transformers(model.to(device), processor, kind, settings, options, random)
+    return _of_model(model.to(device), processor, kind, truncate, pooling or own_pooling, normalize, random)
 
 
 @contextmanager
@@ -159,81 +172,51 @@ def _random_weights(source: str, model: Any, missing: Iterable[str], kind: Kind)
     return random
 
 
-def _of_sentence_transformer(model: Any, kind: Kind, options: Options, random: Container[str] = ()) -> Encoder:
+def _of_sentence_transformer(model: Any, kind: Kind, truncate: bool, random: Container[str] = ()) -> Encoder:
     """Makes an encoder of the library's model, whose settings stand in its repr and in its processor."""
     if not model.supports(kind):
         raise ArgumentTypeError(f"`column`: holds {kind}s, and the encoder takes {model.modalities}")
     processor = getattr(model[0], "processor", None) or getattr(model[0], "tokenizer", None)
     saved = hasattr(processor, "save_pretrained")
     digest = processor_digest(processor) if saved else function_digest("encoder", processor)
-    settings = f"{model} {default_prompt(model)!r} {model.truncate_dim} {model.max_seq_length}"
+    prompt = model.prompts.get(model.default_prompt_name)
+    settings = f"{model} {prompt!r} {model.truncate_dim} {model.max_seq_length}"
     return Encoder(
-        identity=f"{model_digest(model, random)} {digest} {settings} {kind} {options.truncate}",
-        prepare=Sentences(model, options.truncate),
-        encode=SentenceVectors(model),
+        identity=f"{model_digest(model, random)} {digest} {settings} {kind} {truncate}",
+        prepare=Sentences(model, truncate),
+        encode=partial(sentence_vectors, model),
         model=model,
         libraries=("torch", "transformers", "sentence-transformers"),
     )
 
 
-def _of_model(model: nn.Module, processor: Any, kind: Kind | None, holds: str, options: Options) -> Encoder:
-    part = {"text": "tokenizer", "image": "image_processor"}.get(kind or "")
-    if part and hasattr(processor, part):  # a processor for both, as of CLIP
-        processor = getattr(processor, part)
-    settings = SentenceSettings(pooling=options.pooling or "mean")
-    if hasattr(processor, "save_pretrained"):
-        if kind is None:
-            raise ArgumentTypeError(
-                f"`column`: wanted one of texts or images for the processor, {holds}; or pass a function from rows to "
-                "the model's batch as processor=, such as trainer.data_collator"
-            )
-        return _transformers(model, processor, kind, settings, options)
-    if not callable(processor):
-        raise ArgumentTypeError(
-            "`processor`: a model needs its tokenizer or image processor, or the function that makes its batches of "
-            f"rows, as in processor=trainer.data_collator; got {processor!r}"
-        )
-    identity = f"{model_digest(model)} {function_digest('processor', processor)} {settings.pooling}"
-    return Encoder(
-        identity=identity,
-        prepare=Collated(processor),
-        encode=Vectors(model, None, settings),
-        whole_rows=True,
-        model=model,
-    )
-
-
-def _transformers(
+def _of_model(
     model: Any,
     processor: Any,
-    kind: Kind,
-    settings: SentenceSettings,
-    options: Options,
+    kind: Kind | None,
+    truncate: bool,
+    pooling: str,
+    normalize: bool = False,
     random: Container[str] = (),
 ) -> Encoder:
-    """Makes an encoder of a model with its tokenizer or image processor; `random` weights decide no vector."""
-    if kind == "text":
-        if processor.pad_token is None:  # as of decoders; what is padded is masked
-            processor = copy.deepcopy(processor)
-            processor.pad_token = processor.eos_token
-        prepare: Any = Texts(processor, _longest(model, processor, settings), options.truncate)
+    """Makes an encoder of a model with its processor or a function from rows; `random` weights decide no vector."""
+    prepare: Collated | Texts | Images
+    if kind is None or not hasattr(processor, "save_pretrained"):
+        if not callable(processor):
+            raise ArgumentTypeError(
+                "`processor`: a model needs its tokenizer or image processor, or the function that makes its batches "
+                f"of rows, as in processor=trainer.data_collator; got {processor!r}"
+            )
+        kind, prepare, digest = None, Collated(processor), function_digest("processor", processor)
     else:
-        prepare = Images(processor, "L" if _channels(model) == 1 else "RGB")
-    identity = f"{model_digest(model, random)} {processor_digest(processor)} {settings} {kind} {options.truncate}"
-    return Encoder(identity, prepare, Vectors(model, kind, settings), model=model)
-
-
-def _unchanged(rows: Sequence[int], values: list[Any]) -> list[Any]:
-    return values
-
-
-def _longest(model: Any, tokenizer: Any, settings: SentenceSettings) -> int:
-    """Returns how many tokens the model takes; a sentence-transformers checkpoint overrules its tokenizer."""
-    config = getattr(model.config, "text_config", model.config)
-    limit: int = settings.longest or tokenizer.model_max_length
-    return min(limit, getattr(config, "max_position_embeddings", None) or limit)
-
-
-def _channels(model: Any) -> int:
-    config: Any = getattr(model.config, "vision_config", model.config)
-    return int(getattr(config, "num_channels", 3))
+        config = getattr(model.config, {"text": "text_config", "image": "vision_config"}[kind], model.config)
+        prepare = Images(processor, "L" if getattr(config, "num_channels", 3) == 1 else "RGB")
+        if kind == "text":
+            if processor.pad_token is None:  # a decoder's; what is padded is masked
+                processor = copy.deepcopy(processor)
+                processor.pad_token = processor.eos_token
+            limits = processor.model_max_length, getattr(config, "max_position_embeddings", None)
+            prepare = Texts(processor, min(limit for limit in limits if limit), truncate)
+        digest = processor_digest(processor)
+    identity = f"{model_digest(model, random)} {digest} {kind} {truncate} {pooling} {normalize}"
+    return Encoder(identity, prepare, Vectors(model, kind, pooling, normalize), model)

@@ -6,6 +6,7 @@ import json
 import pickle
 import tempfile
 from collections.abc import Container
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def model_digest(model: nn.Module, without: Container[str] = ()) -> str:
     for name, cls in sorted(classes.items()):
         digest.update(name.encode())
         if not name.startswith(LIBRARIES):
-            digest.update(_source(cls).encode())
+            with suppress(OSError, TypeError):  # typed into an interpreter
+                digest.update(inspect.getsource(cls).encode())
     config: Any = getattr(model, "config", None)
     if hasattr(config, "to_dict"):
         settings = {name: value for name, value in config.to_dict().items() if not name.startswith("_")}
@@ -38,17 +40,9 @@ def model_digest(model: nn.Module, without: Container[str] = ()) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         if isinstance(tensor, torch.Tensor) and name not in without:
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            # As bytes, because numpy has no bfloat16.
+            # numpy has bytes, and no bfloat16.
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _source(cls: type) -> str:
-    """Returns the code of a class, as far as it can be read."""
-    try:
-        return inspect.getsource(cls)
-    except (OSError, TypeError):  # typed into an interpreter
-        return ""
 
 
 def processor_digest(processor: Any) -> str:
@@ -73,10 +67,9 @@ def function_digest(argument: str, function: Any) -> str:
         ArgumentError: it refers to something that can't be read, such as an open connection.
     """
     try:
-        digest: str = Hasher.hash(function)
+        return str(Hasher.hash(function))
     except (pickle.PickleError, TypeError, ValueError, AttributeError, RuntimeError, OSError, ImportError) as error:
         raise ArgumentError(
             f"`{argument}`: can't tell {function!r} from other functions ({type(error).__name__}: {error}); pass "
             "name= with a text that changes whenever the vectors do"
         ) from error
-    return digest

@@ -1,8 +1,7 @@
 """The column that an encoder reads: which one, what it holds, and its values row by row."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
@@ -43,8 +42,10 @@ def default_column(dataset: Dataset) -> str:
     return usable[0]
 
 
-def check_values(dataset: Dataset, column: str, kind: Kind) -> None:
-    """Refuses rows with nothing in them, before anything is computed."""
+def check_values(dataset: Dataset, column: str, kind: Kind | None) -> None:
+    """Refuses rows of texts or images with nothing in them, before anything is computed."""
+    if kind is None:
+        return
     stored = dataset.select_columns([column]).with_format("arrow")
     empty: list[int] = []
     for start, part in zip(range(0, len(dataset), 2**16), stored.iter(batch_size=2**16), strict=True):
@@ -61,52 +62,49 @@ def check_values(dataset: Dataset, column: str, kind: Kind) -> None:
         )
 
 
+class Rows(NamedTuple):
+    """Holds the positions of some rows and the values that an encoder reads."""
+
+    positions: list[int]
+    values: list[Any]
+
+
 class Values:
     """Gives a DataLoader the rows of a dataset as an encoder takes them, a batch at a time.
 
     Args:
         dataset: the rows, with no more columns than are read.
         column: the one to read, or None for whole rows as dictionaries.
-        kind: what it holds.
-        prepare: makes a batch of row positions and their values.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        column: str | None,
-        kind: Kind | None,
-        prepare: Callable[[Sequence[int], list[Any]], Any],
-    ) -> None:
+    def __init__(self, dataset: Dataset, column: str | None) -> None:
+        self._dataset, self._column = dataset, column
+        self._image: Image | None = None
         if column is not None:
-            dataset = dataset.with_format(None)
-        # Images are decoded here, so that a broken one can be named.
-        self._dataset = dataset.cast_column(column, Image(decode=False)) if kind == "image" else dataset
-        self._column, self._prepare = column, prepare
-        self._image = dataset.features[column] if kind == "image" else None
+            self._dataset, feature = dataset.with_format(None), dataset.features[column]
+            if isinstance(feature, Image):  # decoded below, so that a broken one can be named
+                self._image, self._dataset = feature, self._dataset.cast_column(column, Image(decode=False))
 
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def __getitems__(self, rows: NDArray[np.int64]) -> Any:
-        columns = self._dataset[rows]
-        if self._column is None:
-            values = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        else:
-            values = list(columns[self._column])
+    def __getitem__(self, rows: NDArray[np.int64]) -> Rows:
+        values: list[Any] = self._dataset.__getitems__(rows.tolist())
+        if self._column is not None:
+            values = [row[self._column] for row in values]
         if self._image is not None:
-            values = [self._decoded(row, value) for row, value in zip(rows, values, strict=True)]
-        return self._prepare(rows.tolist(), values)
+            values = [_decoded(self._image, row, value) for row, value in zip(rows, values, strict=True)]
+        return Rows(rows.tolist(), values)
 
-    def _decoded(self, row: int, value: dict[str, Any]) -> Any:
-        from PIL.Image import DecompressionBombError
 
-        assert self._image is not None, "a column of images"
-        path, stored = value["path"], value["bytes"]
-        try:
-            if stored is None and path and Path(path).is_file():  # datasets leaves broken files open
-                stored = Path(path).read_bytes()
-            return self._image.decode_example({"path": path, "bytes": stored})
-        except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
-            where = path or f"{len(stored or b'')} bytes in the dataset"
-            raise ArgumentError(f"`column`: the image of row {row} ({where}) can't be read: {error}") from error
+def _decoded(feature: Image, row: int, value: dict[str, Any]) -> Any:
+    from PIL.Image import DecompressionBombError
+
+    path, stored = value["path"], value["bytes"]
+    try:
+        if stored is None and path and Path(path).is_file():  # datasets leaves broken files open
+            stored = Path(path).read_bytes()
+        return feature.decode_example({"path": path, "bytes": stored})
+    except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
+        where = path or f"{len(stored or b'')} bytes in the dataset"
+        raise ArgumentError(f"`column`: the image of row {row} ({where}) can't be read: {error}") from error

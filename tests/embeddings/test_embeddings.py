@@ -93,6 +93,23 @@ def test_functions_are_told_apart_by_what_they_refer_to(ds, cache):
     np.testing.assert_array_equal(2 * one, two)
 
 
+def test_another_version_of_the_library_never_meets_the_cache(bert, ds, cache, monkeypatch):
+    hf_prune.embed(ds, bert, cache_dir=cache)
+    monkeypatch.setattr("hf_prune.embeddings.compute.version", lambda library: "another")
+    hf_prune.embed(ds, bert, cache_dir=cache)
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_the_precision_is_not_that_of_a_function(ds, cache):
+    import torch
+
+    def encoder(texts):
+        return torch.mm(torch.full((len(texts), 1), 1.001), torch.ones(1, 2))
+
+    vectors = hf_prune.embed(ds, encoder, precision="bfloat16", cache_dir=cache)
+    assert (vectors == np.float32(1.001)).all()
+
+
 def test_a_function_that_cannot_be_read_needs_a_name(ds, cache):
     class Remote:
         def __call__(self, texts):

@@ -11,7 +11,7 @@ import pytest
 from datasets import Dataset, Features, Image, Value
 
 import hf_prune
-from hf_prune.embeddings.pooling import pooled
+from hf_prune.embeddings.transformers import pooled
 from tests import tiny_encoders
 
 N = 11

