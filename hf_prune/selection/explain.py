@@ -113,7 +113,10 @@ def explain(selection: SelectionData, i: Any) -> str:
     row = Row(selection, i)
     title = f"row {i}: {'kept' if row.is_kept else 'dropped'}"
     if selection.dropped_before[i]:
-        return f"{title}\n  {_earlier(selection)}"
+        *earlier, _ = selection.steps
+        more = f"one of the first {len(earlier)} steps, whose scores are not on record"
+        by = "the first step" if len(earlier) == 1 else more
+        return f"{title}\n  by {by}: {'; '.join(map(str, earlier))}"
     if row.is_kept and selection.rank is not None:
         place = selection.rank[np.searchsorted(selection.indices, i)]
         title += f", picked {ordinal(place)} of {len(selection)}"
@@ -135,10 +138,3 @@ def ordinal(place: Any) -> str:
     number = int(place) + 1
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number:,}{ending}"
-
-
-def _earlier(selection: SelectionData) -> str:
-    *earlier, _ = selection.steps
-    if len(earlier) == 1:
-        return f"by the first step: {earlier[0]}"
-    return f"by one of the first {len(earlier)} steps, whose scores are not on record: {'; '.join(map(str, earlier))}"
