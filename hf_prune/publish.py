@@ -66,7 +66,7 @@ def push_to_hub(
     _check_options(push, config_name, options if split is None else options | {"split": split})
     parts = dataset if isinstance(dataset, DatasetDict) else {split or str(dataset.split or "train"): dataset}
     records = [
-        SplitRecord(replace(chosen, pruned=column_digests(parts[name])), config_name, name, explain, id_column)
+        SplitRecord(replace(chosen, pruned_digests=column_digests(parts[name])), config_name, name, explain, id_column)
         for name, chosen in _selections(parts, selection).items()
     ]
     folder = options.get("data_dir") or ("data" if config_name == "default" else config_name)  # as datasets has it

@@ -156,7 +156,7 @@ def check_prefixes(method: Method, material: Material) -> None:
 
 
 def check_seed(method: Method, material: Material) -> None:
-    """The same seed gives the same order."""
+    """One seed gives one order."""
     first, second = (method.select(material.signals(method.needs), 13, 9).rows for _ in range(2))
     _hold(first.tolist() == second.tolist(), method, "the same seed gives other rows")
 

@@ -114,7 +114,7 @@ class D2(Method):
     def _choose(
         self, pool: Signals, difficulty: NDArray[np.float64], budget: int
     ) -> tuple[NDArray[np.int64], dict[str, Any], Evidence]:
-        """(budget,) positions in `pool`, in picking order; details; what was found of every row."""
+        """(budget,) positions in `pool`, in picking order; details; the evidence of every row."""
         k = min(self.k, len(pool) - 1)
         if k < 1 or not budget:  # nobody to send to, or nothing to choose
             return np.arange(budget), {}, {}

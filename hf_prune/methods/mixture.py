@@ -87,5 +87,5 @@ class Mixture(Method):
             warnings.simplefilter(
                 "ignore"
             )  # fewer different points than components, or a fit that still moves a little
-            found: NDArray[np.int64] = GaussianMixture(count, random_state=0).fit_predict(points)
-        return found.astype(np.int64)
+            component: NDArray[np.int64] = GaussianMixture(count, random_state=0).fit_predict(points)
+        return component.astype(np.int64)

@@ -57,5 +57,5 @@ def checked_quotas(name: str, value: Any) -> Quotas:
     rules = registered("rule")
     if value not in rules:
         raise ArgumentError(f"`{name}`: unknown {value!r}.{did_you_mean(value, rules)} Available: {sorted(rules)}")
-    found: Quotas = named("rule", value, {})
-    return found
+    rule: Quotas = named("rule", value, {})
+    return rule

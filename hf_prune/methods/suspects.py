@@ -27,7 +27,7 @@ RARE = 12
 def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> NDArray[np.int64]:
     """(n,) int64 place of each row among the suspects, 1 = the most suspect; 0 for a row that is none.
 
-    The suspects are those of the whole dataset, also where `signals` is one class of it. What was found goes into
+    The suspects are those of the whole dataset, also where `signals` is one class of it. What it has learnt goes into
     `signals.notes["cutoff"]`, as JSON values.
 
     A fraction takes the `round(fraction * n)` rows of lowest AUM (the mean margin, see AUM). "auto" reads the
@@ -112,9 +112,9 @@ def _stopping_epoch(dynamics: TrainingDynamics, upheld: NDArray[np.bool_]) -> in
 
     Of the rows that the epoch showed; epochs that showed few, as one that was interrupted does, are passed over.
     """
-    found = dynamics.in_epochs("correct")
-    seen = np.array([np.count_nonzero(~np.isnan(correct)) for correct in found])
-    agree = np.array([np.count_nonzero(correct == upheld) for correct in found])  # NaN equals nothing
+    epochs = dynamics.in_epochs("correct")
+    seen = np.array([np.count_nonzero(~np.isnan(correct)) for correct in epochs])
+    agree = np.array([np.count_nonzero(correct == upheld) for correct in epochs])  # NaN equals nothing
     return int(np.argmax(np.where(2 * seen >= seen.max(), agree / np.maximum(seen, 1), -1)))
 
 
@@ -136,28 +136,28 @@ def _embedding_warnings(origin: str, dynamics: TrainingDynamics) -> list[str]:
     if origin != LAST_FEATURES:
         return []
     fit = float(np.nanmean(dynamics["correct"][-1])) if not np.isnan(dynamics["correct"][-1]).all() else 0.0
-    found = [
+    warnings = [
         "the embeddings are the run's last features, since early ones are not there for every row; pass embeddings= "
         "from an encoder, or record a whole run with PruningTrainerCallback(features=True)"
     ]
     if fit >= MEMORISED:
-        found.append(
+        warnings.append(
             f"the run predicts {fit:.1%} of its training rows right and the embeddings are its last features: where "
             "it has memorised wrong labels they look right, and the fraction is too small"
         )
-    return found
+    return warnings
 
 
 def _class_warnings(labels: Groups, lost: NDArray[np.int64]) -> list[str]:
-    sizes, found = labels.sizes, []
+    sizes, warnings = labels.sizes, []
     rare = np.flatnonzero((lost > 0) & (sizes <= RARE))
     full = np.flatnonzero((lost > 0) & (lost == most_of(sizes)))
     advice = "rare classes are suspected wrongly more often: look at them, or pass cutoff=0"
     if len(rare):
-        found.append(f"classes of at most {RARE} rows lose rows: {_listed(labels, lost, rare)}; {advice}")
+        warnings.append(f"classes of at most {RARE} rows lose rows: {_listed(labels, lost, rare)}; {advice}")
     if len(full):
-        found.append(f"classes lose the most that any may, two thirds: {_listed(labels, lost, full)}; {advice}")
-    return found
+        warnings.append(f"classes lose the most that any may, two thirds: {_listed(labels, lost, full)}; {advice}")
+    return warnings
 
 
 def _listed(labels: Groups, lost: NDArray[np.int64], classes: NDArray[np.int64]) -> str:

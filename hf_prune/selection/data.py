@@ -33,7 +33,7 @@ class SelectionData:
             a cutoff "suspect".
         picked: after `at`, (n,) int64 place of each row in the picking order of the larger selection, whose evidence
             `evidence` is, and -1 for rows that it didn't keep; else None.
-        pruned: digests by column of the pruned rows that were pushed with the record; see `Selection.verify`.
+        pruned_digests: digest by column of the pruned rows that were pushed with the record; see `Selection.verify`.
     """
 
     indices: NDArray[np.int64]
@@ -46,7 +46,7 @@ class SelectionData:
     at_least: int = 1
     evidence: Evidence = field(default_factory=dict)
     picked: NDArray[np.int64] | None = None
-    pruned: dict[str, str] | None = None
+    pruned_digests: dict[str, str] | None = None
 
     @classmethod
     def of_rows(

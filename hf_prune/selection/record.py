@@ -48,7 +48,7 @@ class Header:
     group_values: list[Any] | None = None
     group_names: list[str] | None = None
     id_column: str | None = None
-    pruned: dict[str, str] | None = None
+    pruned_digests: dict[str, str] | None = None
 
 
 def write_record(path: str | os.PathLike[str], selection: SelectionData, **options: Any) -> None:
@@ -162,7 +162,7 @@ def to_record(
         group_values=None if groups is None else list(groups.values),
         group_names=None if groups is None else list(groups.names),
         id_column=None if ids is None else ids[0],
-        pruned=selection.pruned,
+        pruned_digests=selection.pruned_digests,
     )
     small = np.int32 if compact and n < 2**31 else np.int64
     columns: dict[str, Any] = {"row": np.arange(n, dtype=small)} if ids is None else {"id": ids[1]}
@@ -226,7 +226,7 @@ def from_record(cls: type[S], values: Mapping[str, Any], table: pa.Table) -> S:
         at_least=header.at_least,
         evidence={name: read_column(table, PREFIX + name, kind, n) for name, kind in header.evidence.items()},
         picked=picked,
-        pruned=header.pruned,
+        pruned_digests=header.pruned_digests,
     )
     _check_details(selection)
     return selection

@@ -50,9 +50,9 @@ class Selection(SelectionData):
         Raises:
             AlignmentError: other row count, or a column with other values; ArgumentError: the record was pushed alone.
         """
-        if self.pruned is None:
+        if self.pruned_digests is None:
             raise ArgumentError("this record was saved or pushed without the pruned rows; use apply on the source")
-        Source(len(self), {}, recorded=self.pruned).check(pruned)
+        Source(len(self), {}, recorded=self.pruned_digests).check(pruned)
 
     def attach(self, pruned: Dataset) -> Dataset:
         """Let `pruned`, whose rows these are, carry this selection and say in its description where it comes from."""

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import hf_prune.plots
 from hf_prune.comparison import FULL, Comparison, Result
 from tests.benchmarks.quality import table as quality
 from tests.benchmarks.report import Results, accuracy, markdown
@@ -65,5 +64,5 @@ def draw(file: Path = PICTURE) -> None:
         for row in results.rows(cell, method)
     ]
     classes = tuple(map(str, range(len(runs[0].recalls))))
-    figure = hf_prune.plots.plot_comparison(Comparison(classes, tuple(runs)))
+    figure = Comparison(classes, tuple(runs)).plot()
     figure.savefig(file, dpi=80, metadata={"Software": None})

@@ -19,7 +19,7 @@ def test_the_record_says_what_was_done(hub, coreset):
     assert step["method"]["within"]["method"] == "d2"
     assert (step["keep"], step["budget"], step["n"], step["seed"]) == (0.3, 18, 60, 0)
     assert set(step["versions"]) >= {"hf_prune", "numpy", "datasets"}
-    assert set(header["digests"]) == set(header["pruned"]) == {"text", "label", "uid"}
+    assert set(header["digests"]) == set(header["pruned_digests"]) == {"text", "label", "uid"}
     table = pq.read_table(BytesIO(hub.files(ID)[f"{RECORD}/selection.parquet"]))
     assert table.column_names == ["row", "kept", "score", "rank", "group", "reason"]
     assert set(table.column("reason").to_pylist()) == {"kept", "not picked"}
