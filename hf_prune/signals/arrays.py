@@ -54,20 +54,18 @@ def _column_floats(dataset: Dataset, argument: str, column: str, ndim: int) -> N
     array = stored_column(dataset, column)
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
+    rows, holds = len(array), f"`{argument}`: column {column!r} holds"
     if array.null_count:
-        raise ArgumentError(f"`{argument}`: column {column!r} holds {array.null_count} nulls")
-    rows = len(array)
+        raise ArgumentError(f"{holds} {array.null_count} nulls")
     if ndim == 2:
         if not hasattr(array, "value_lengths"):
-            raise ArgumentTypeError(
-                f"`{argument}`: column {column!r} holds {array.type}, wanted a list of numbers a row"
-            )
+            raise ArgumentTypeError(f"{holds} {array.type}, wanted a list of numbers a row")
         lengths = np.unique(array.value_lengths().to_numpy(zero_copy_only=False))
         if len(lengths) > 1:
             raise ArgumentError(f"`{argument}`: column {column!r} has rows of {lengths[0]} to {lengths[-1]} numbers")
         array = array.flatten()
     if array.null_count or not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type)):
-        raise ArgumentTypeError(f"`{argument}`: column {column!r} holds {array.type} or nulls, wanted numbers")
+        raise ArgumentTypeError(f"{holds} {array.type} or nulls, wanted numbers")
     values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
     return values if ndim == 1 else values.reshape(rows, -1)
 
