@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 
 def run(code):
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
@@ -84,8 +86,6 @@ print(before == (datasets.Dataset.prune, datasets.Dataset.selection))"""
 def test_public_names():
     code = """
 import hf_prune
-
-pytestmark = pytest.mark.process
 print(hf_prune.PruningTrainerCallback.__name__, hf_prune.metrics.RecallGap.__name__, "metrics" in dir(hf_prune))
 print(hf_prune.comparison.compare.__name__, hf_prune.testing.check_method.__name__)
 try:

@@ -11,14 +11,14 @@ import pytest
 from hf_prune import ArgumentError
 from hf_prune.typings import MARK, NAME, write_stubs
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[1]
 SCRIPT = """
 import numpy as np
 from datasets import Column, Dataset, DatasetDict, load_dataset
 
 import hf_prune
-
-pytestmark = pytest.mark.process
 
 ds = load_dataset("me/pets", split="train")
 coreset = ds.prune("d2", keep=0.3, scores=np.zeros(3), k=3)
