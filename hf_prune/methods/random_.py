@@ -36,8 +36,8 @@ class Random(Method):
         return keyed_hash(seed, signals.ids) / 2.0**64
 
     def select(self, signals: Signals, budget: int, seed: int) -> Choice:
-        order = np.argsort(keyed_hash(seed, signals.ids), kind="stable")  # the fraction would tie where 64 bits don't
-        return Choice(order[:budget], self.scores(signals, seed))
+        key = keyed_hash(seed, signals.ids)  # as a fraction it would tie where 64 bits don't
+        return Choice(np.argsort(key, kind="stable")[:budget], key / 2.0**64)
 
     def explain(self, row: Row) -> list[str]:
         return [f"key {row.score:.4g}, lowest first{row.last_kept()}"]
