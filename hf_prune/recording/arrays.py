@@ -39,12 +39,12 @@ MAPPED_BYTES = 2**30
 
 
 class Rows(NamedTuple):
-    """What was seen of some rows, in the order in which they were shown: arrays, or tensors on the model's device."""
+    """What was seen of some rows, in the order in which they were shown."""
 
-    ids: Any  # (rows,) int64
-    labels: Any  # (rows,) int64
-    signals: Any  # (rows, quantities) float32
-    features: Any  # (rows, d) float32, where d is 0 if none are wanted
+    ids: NDArray[Any]  # (rows,) int64
+    labels: NDArray[Any]  # (rows,) int64
+    signals: NDArray[Any]  # (rows, quantities) float32
+    features: NDArray[Any]  # (rows, d) float32, where d is 0 if none are wanted
 
 
 class Recording:
@@ -75,7 +75,7 @@ class Recording:
         self._early = (EARLIEST if epochs is None else min(epochs, max(EARLIEST, round(EARLY * epochs)))) - 1
         self._task = "single-label"
         self._restored = ""  # the checkpoint's file, for messages
-        self._waiting: list[Rows] = []
+        self._waiting: list[BatchSignals] = []
         self._waiting_values = 0
         self._moved: list[Rows] = []
         self._begun = first
@@ -126,9 +126,8 @@ class Recording:
                 f"{seen.task!r}; resume the run that the checkpoint is of, or delete the file to record anew"
             )
         self._task, self.saw_any = seen.task, True
-        features = seen.signals[:, :0] if seen.features is None else seen.features
-        self._waiting.append(Rows(seen.ids, seen.labels, seen.signals, features))
-        self._waiting_values += seen.signals.numel() + features.numel()
+        self._waiting.append(seen)
+        self._waiting_values += seen.signals.numel() + (0 if seen.features is None else seen.features.numel())
         if self._waiting_values > BUFFERED_VALUES:
             self._move()
 
@@ -169,7 +168,12 @@ class Recording:
         """Move what waits from the model's device to this process."""
         if not self._waiting:
             return
-        rows = Rows(*(torch.cat(parts).cpu().numpy() for parts in zip(*self._waiting, strict=True)))
+        of_batches = list(zip(*self._waiting, strict=True))
+        ids, labels, signals = (torch.cat(parts).cpu().numpy() for parts in of_batches[:3])
+        features = signals[:, :0]
+        if self._waiting[0].features is not None:
+            features = torch.cat(of_batches[3]).cpu().numpy()
+        rows = Rows(ids, labels, signals, features)
         self._waiting, self._waiting_values = [], 0
         if processes() > 1:
             self._moved.append(rows)
