@@ -34,7 +34,10 @@ class Method(Configurable):
         raise NotImplementedError
 
     def scores(self, signals: Signals, seed: int) -> NDArray[Any]:
-        """(n,) the score by which the method would judge every row of `signals`; NaN where it has none."""
+        """(n,) the score by which the method would judge every row of `signals`; NaN where it has none.
+
+        A modifier asks for it where it shows the method only some of the rows.
+        """
         return np.full(len(signals), np.nan) if self._inside is None else self._inside.scores(signals, seed)
 
     def groups(self, signals: Signals) -> Groups | None:

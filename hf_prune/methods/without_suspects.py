@@ -76,7 +76,8 @@ class WithoutSuspects(Method):
         evidence: Evidence = {"suspect": place > 0}
         put(evidence, inside.evidence, rows, len(signals))
         order = np.concatenate([rows[inside.rows], spare[: budget - len(inside.rows)]])
-        scores = self.scores(signals, seed)  # of the rows held back too
+        scores = self.scores(signals, seed).copy()  # of the rows held back too, where the method can score them
+        scores[rows] = inside.scores
         return Choice(order, scores, inside.nested, inside.at_least, evidence, inside.details)
 
     def explain(self, row: Row) -> list[str]:

@@ -13,6 +13,9 @@ from hf_prune.selection.evidence import Evidence, put
 from hf_prune.selection.source import Source
 from hf_prune.selection.step import Step
 
+UNKNOWN = "the method is of a package that is not imported here: what only it can tell is left out"
+"""What summaries and explanations say in its place."""
+
 
 @dataclass(frozen=True, eq=False)
 class SelectionData:
@@ -167,8 +170,8 @@ class SelectionData:
     def summary(self) -> str:
         """A few lines to read: every step, what its method says, and what each group kept and its recall before."""
         lines = [*self.history(), *self.details.get("notes", ())]
-        if (method := self.steps[-1].build()) is not None:
-            lines += method.summarise(self.details)
+        method = self.steps[-1].build()
+        lines += [UNKNOWN] if method is None else method.summarise(self.details)
         table = self.group_table()
         if table:
             width = max(5, *(len(row["group"]) for row in table))

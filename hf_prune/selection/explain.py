@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hf_prune.arguments import whole_number
 from hf_prune.errors import ArgumentError
-from hf_prune.selection.data import SelectionData
+from hf_prune.selection.data import UNKNOWN, SelectionData
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def explain(selection: SelectionData, i: Any) -> str:
             f"{len(selection)} rows that at(keep=) left"
         )
     method = selection.steps[-1].build()
-    return "\n  ".join([title, *lines, *(row.by_score() if method is None else method.explain(row))])
+    return "\n  ".join([title, *lines, *([UNKNOWN, *row.by_score()] if method is None else method.explain(row))])
 
 
 def ordinal(place: Any) -> str:

@@ -13,7 +13,7 @@ import hf_prune
 from hf_prune.config import PRUNE_KEYWORDS, registered
 from hf_prune.dataset import prune
 from hf_prune.methods.by_score import as_method
-from hf_prune.testing import CHECKS, Material, check_method, spoilt
+from hf_prune.testing import CHECKS, Material, check_budget, check_method, spoilt
 from tests import tiny_encoders
 
 CLIP = str(Path(os.environ["HF_HOME"]) / "tiny-clip")
@@ -107,15 +107,24 @@ def test_what_is_not_finite_is_fed_to_every_method_that_reads_numbers():
     assert nothing == {"random", "image_text_similarity"}
 
 
-def _broken(**members):
+def _plain(**members):
     """A method that keeps the first rows, but for what `members` say."""
 
     def select(self, signals, budget, seed):
         return hf_prune.Choice(np.arange(budget), np.zeros(len(signals)))
 
-    cls = type("Broken", (hf_prune.Method,), {"select": select, "reads": frozenset()} | members)
-    cls.name = "broken"  # not in the class body, which would register it
+    cls = type("Plain", (hf_prune.Method,), {"select": select, "reads": frozenset()} | members)
+    cls.name = "plain"  # not in the class body, which would register it
     return dataclass(frozen=True)(cls)()
+
+
+def test_a_method_that_scores_only_what_it_is_shown_can_be_modified_too():
+    modified = hf_prune.WithoutSuspects(hf_prune.PerClass(_plain(), "equal"), 0.3)
+    choice = modified.select(Material().signals(modified.needs), 38, 0)
+    held_back = choice.evidence["suspect"]
+    assert held_back.sum() == 12
+    assert np.isnan(choice.scores).tolist() == held_back.tolist()
+    check_budget(modified, Material())
 
 
 BROKEN = {
@@ -143,7 +152,7 @@ BROKEN = {
 @pytest.mark.parametrize(("select", "message"), BROKEN.values(), ids=BROKEN.keys())
 def test_a_method_that_breaks_the_contract_is_found_out(select, message):
     with pytest.raises(AssertionError, match=message):
-        check_method(_broken(select=select))
+        check_method(_plain(select=select))
 
 
 def test_no_option_may_have_the_name_of_a_keyword_of_prune():

@@ -7,6 +7,7 @@ import pytest
 from datasets import Dataset
 
 import hf_prune
+from hf_prune.config import _REGISTRY
 from hf_prune.selection.evidence import put
 from hf_prune.selection.record import write_record
 from hf_prune.selection.selection import Selection
@@ -235,3 +236,15 @@ def test_a_compact_record_explains_with_the_larger_run(ds, tmp_path):
     loaded = Selection.load(tmp_path / "s")
     np.testing.assert_array_equal(loaded.picked, smaller.picked)
     assert "picked 3rd of 3 by the larger selection, too late for the 1 rows that at(keep=) left" in loaded.explain(3)
+
+
+def test_a_method_of_a_package_that_is_not_imported(ds, tmp_path, monkeypatch):
+    selection = d2(ds, 2)
+    selection.save(tmp_path / "s")
+    methods = {name: cls for name, cls in _REGISTRY["method"].items() if name != "d2"}
+    monkeypatch.setitem(_REGISTRY, "method", methods)
+    loaded = Selection.load(tmp_path / "s")
+    assert loaded.apply(ds)["x"][:] == selection.indices.tolist()
+    for words in (loaded.summary(), loaded.explain(2)):
+        assert "\n  the method is of a package that is not imported here: what only it can tell is left out" in words
+    assert "score 2, the 3rd highest of 4; the last row kept has 4" in loaded.explain(2)
