@@ -161,7 +161,9 @@ def _modified(
 ) -> tuple[Method, list[str]]:
     """The method with the quotas and the cutoff around it that the `keywords` of `prune` ask for; notes on that."""
     if isinstance(given, str) and (cls := registered("method").get(given)) is not None:
-        handed = {word: value for word, value in keywords.items() if word in cls.handed_over and value is not None}
+        # Not `by`, which may be an array and reaches whatever has groups as a signal.
+        words = (cls.handed_over - {"by"}).intersection(keywords)
+        handed = {word: keywords[word] for word in words if keywords[word] is not None}
         options, keywords = options | handed, keywords | dict.fromkeys(handed)
     method = as_method("method", given, options)
     quotas, by, cutoff = keywords.values()

@@ -141,6 +141,16 @@ def test_quotas_and_by(ds):
     )
 
 
+def test_per_class_by_name(ds):
+    array = np.arange(N) % 2
+    for by in ("site", ("label", "site"), array):
+        by_name = ds.prune("per_class", within=hf_prune.Random(), keep=20, quotas="equal", by=by)
+        assert kept(by_name) == kept(ds.prune("random", keep=20, quotas="equal", by=by))
+    assert kept(
+        ds.prune("per_class", within=hf_prune.EL2N(), keep=20, dynamics=TrainingDynamics.from_logits(LOGITS, LABELS))
+    )
+
+
 def test_label_column_by_default():
     def column(features, **columns):
         dataset = Dataset.from_dict(columns, features=features)
