@@ -51,13 +51,16 @@ class Configurable:
     def __post_init__(self) -> None:
         """Check the options, and make plain Python values of them: by their types, and by what `checked` asks for."""
         cls: Any = type(self)
-        hints = _hints(cls)
+        try:
+            kinds = get_type_hints(cls)
+        except NameError:  # a type whose name is known only inside a function, or to type checkers
+            kinds = {}
         for field in dataclasses.fields(cls):
-            value, kind = getattr(self, field.name), hints.get(field.name)
+            value, kind = getattr(self, field.name), kinds.get(field.name)
             if get_origin(kind) is Literal:
                 one_of(field.name, value, get_args(kind))
             check = field.metadata.get("check", _BY_TYPE.get(kind))
-            if check is not None and not (value is None and field.metadata.get("optional")):
+            if check is not None and not (value is None and field.default is None):
                 object.__setattr__(self, field.name, check(field.name, value))
 
     @property
@@ -67,8 +70,8 @@ class Configurable:
 
     def parts(self) -> dict[str, "Configurable"]:
         """The fields that hold methods, scores or quotas."""
-        values = {field: getattr(self, field) for field in options_of(type(self))}
-        return {field: value for field, value in values.items() if isinstance(value, Configurable)}
+        options = {option: getattr(self, option) for option in options_of(type(self))}
+        return {option: value for option, value in options.items() if isinstance(value, Configurable)}
 
     def walk(self) -> Iterator["Configurable"]:
         """This object and all that it is composed of."""
@@ -91,25 +94,15 @@ class Configurable:
         return {self.kind: self.name} | {field: _plain(getattr(self, field)) for field in options_of(type(self))}
 
 
-@functools.cache
-def _hints(cls: Any) -> dict[str, Any]:
-    """The types of the options; none where they are named by what only a function knows."""
-    try:
-        return get_type_hints(cls)
-    except NameError:
-        return {}
-
-
-def checked(check: Callable[..., Any], *, optional: bool = False, **options: Any) -> dict[str, Any]:
+def checked(check: Callable[..., Any], **options: Any) -> dict[str, Any]:
     """The metadata of a field whose value is what `check(name, value, **options)` makes of the one that was given.
 
-    Args:
-        optional: whether None is taken as it is.
+    None is taken as it is where it is the default.
 
     >>> from hf_prune.arguments import whole_number
     >>> k: int = dataclasses.field(default=10, metadata=checked(whole_number, at_least=1))
     """
-    return {"check": functools.partial(check, **options), "optional": optional}
+    return {"check": functools.partial(check, **options)}
 
 
 def options_of(cls: type) -> tuple[str, ...]:
@@ -122,23 +115,26 @@ def registered(kind: str) -> dict[str, type[Configurable]]:
     return dict(_REGISTRY.get(kind, {}))
 
 
-def named(kind: str, name: str, options: Mapping[str, Any], *, known: Iterable[str] = ()) -> Any:
+def named(
+    kind: str, name: str, options: Mapping[str, Any], *, known: Iterable[str] = (), beside: Iterable[str] = ()
+) -> Any:
     """The `kind` called `name`, made with `options`; what is unknown is refused with the closest match.
 
     Args:
-        known: other words that the caller takes, so that a slip in one of them is recognised too.
+        known: other words that the caller takes as options, so that a slip in one of them is recognised too.
+        beside: other names that the caller takes.
     """
     classes = _REGISTRY.get(kind, {})
     if name not in classes:
-        raise ArgumentError(f"unknown {kind} {name!r}.{did_you_mean(name, classes)} Available: {sorted(classes)}")
+        names = sorted({*classes, *beside})
+        raise ArgumentError(f"unknown {kind} {name!r}.{did_you_mean(name, names)} Available: {names}")
     cls = classes[name]
     taken = options_of(cls)
     for option in options:
         if option not in taken:
             hint = did_you_mean(option, [*taken, *known])
             raise ArgumentTypeError(f"{kind} {name!r} takes no option {option!r}.{hint} Its options: {list(taken)}")
-    required = [option for option in taken if option not in {*_defaults(cls), *options}]
-    if required:
+    if required := [option for option in taken if option not in {*_defaults(cls), *options}]:
         raise ArgumentTypeError(f"{kind} {name!r} needs the option {required[0]!r}. Its options: {list(taken)}")
     return cls(**options)
 
@@ -156,12 +152,8 @@ def from_config(config: Mapping[str, Any]) -> Any:
     kinds = [kind for kind in _REGISTRY if isinstance(config, Mapping) and isinstance(config.get(kind), str)]
     if len(kinds) != 1:
         raise ArgumentError(f"config: wanted a mapping with a name under one of {sorted(_REGISTRY)}, got {config!r}")
-    options = {
-        key: from_config(value) if isinstance(value, Mapping) else value
-        for key, value in config.items()
-        if key != kinds[0]
-    }
-    return named(kinds[0], config[kinds[0]], options)
+    options = {key: from_config(value) if isinstance(value, Mapping) else value for key, value in config.items()}
+    return named(kinds[0], options.pop(kinds[0]), options)
 
 
 def describe(config: Mapping[str, Any]) -> str:

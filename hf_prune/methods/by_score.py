@@ -7,9 +7,9 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.arguments import did_you_mean, instance_of, one_of
-from hf_prune.config import PRUNE_KEYWORDS, checked, named, registered
-from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.arguments import did_you_mean, one_of
+from hf_prune.config import PRUNE_KEYWORDS, named, registered
+from hf_prune.errors import ArgumentTypeError
 from hf_prune.methods.base import Method
 from hf_prune.methods.choice import Choice
 from hf_prune.methods.score import A_SCORE, Prefer, Score
@@ -39,7 +39,7 @@ class ByScore(Method):
 
     name: ClassVar[str] = "by_score"
 
-    score: Score = field(metadata=checked(instance_of, **A_SCORE))
+    score: Score = field(metadata=A_SCORE)
     prefer: Prefer | None = None
 
     def __post_init__(self) -> None:
@@ -70,11 +70,11 @@ def as_method(argument: str, value: Any, options: Mapping[str, Any] | None = Non
         options: the method's own, and of a score also `prefer`; None where a name is refused.
     """
     if isinstance(value, str) and options is not None:
-        return _named(value, options)
+        return _named(value, dict(options))
     if not isinstance(value, Method | Score):
-        if options is None:
-            raise ArgumentTypeError(f"`{argument}`: wanted a Method such as `hf_prune.Random()`, got {value!r}")
-        raise ArgumentTypeError(f'`{argument}`: wanted a name such as "d2" or an object such as D2(), got {value!r}')
+        by_name = 'a name such as "d2" or an object such as D2()'
+        wanted = "a Method such as `hf_prune.Random()`" if options is None else by_name
+        raise ArgumentTypeError(f"`{argument}`: wanted {wanted}, got {value!r}")
     if options:
         hint = did_you_mean(next(iter(options)), PRUNE_KEYWORDS)
         raise ArgumentTypeError(
@@ -83,14 +83,10 @@ def as_method(argument: str, value: Any, options: Mapping[str, Any] | None = Non
     return ByScore(value) if isinstance(value, Score) else value
 
 
-def _named(name: str, options: Mapping[str, Any]) -> Method:
-    methods, scores = registered("method"), registered("score")
+def _named(name: str, options: dict[str, Any]) -> Method:
+    scores = registered("score")
     if name in scores:
-        own = {option: value for option, value in options.items() if option != "prefer"}
-        score = named("score", name, own, known=[*PRUNE_KEYWORDS, "prefer"])
-        return ByScore(score, options.get("prefer"))
-    if name not in methods:
-        names = sorted({*methods, *scores})
-        raise ArgumentError(f"unknown method {name!r}.{did_you_mean(name, names)} Available: {names}")
-    method: Method = named("method", name, options, known=PRUNE_KEYWORDS)
+        prefer = options.pop("prefer", None)
+        return ByScore(named("score", name, options, known=[*PRUNE_KEYWORDS, "prefer"]), prefer)
+    method: Method = named("method", name, options, known=PRUNE_KEYWORDS, beside=scores)
     return method

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from datasets.utils import tqdm
 from numpy.typing import NDArray
 
-from hf_prune.arguments import instance_of, real_number, whole_number
+from hf_prune.arguments import real_number, whole_number
 from hf_prune.config import checked
 from hf_prune.errors import ArgumentError
 from hf_prune.kernels.graph import Graph, directed_graph, union_graph
@@ -19,7 +19,6 @@ from hf_prune.methods.base import Method
 from hf_prune.methods.choice import Choice
 from hf_prune.methods.given_scores import GivenScores
 from hf_prune.methods.score import A_SCORE, Score
-from hf_prune.selection.evidence import Evidence
 from hf_prune.selection.explain import Row
 from hf_prune.signals.signals import Signals
 
@@ -79,7 +78,7 @@ class D2(Method):
     cutoff_by_default: ClassVar[bool] = True
     derivable: ClassVar[frozenset[str]] = frozenset({"message"})  # the density less the difficulty
 
-    score: Score | None = field(default=None, metadata=checked(instance_of, optional=True, **A_SCORE))
+    score: Score | None = field(default=None, metadata=A_SCORE)
     k: int = field(default=10, metadata=checked(whole_number, at_least=1))
     gamma: float = field(default=1.0, metadata=checked(real_number, at_least=0))
     forward: Literal["sum", "product"] = "sum"
@@ -107,25 +106,17 @@ class D2(Method):
         return (self.score or AUM()).scores_of(signals, seed)
 
     def select(self, signals: Signals, budget: int, seed: int) -> Choice:
-        difficulty = (self.score or AUM()).difficulty(signals, seed)
-        order, details, evidence = self._choose(signals, difficulty, budget)
-        return Choice(order, self.scores(signals, seed), details=details, evidence=evidence)
-
-    def _choose(
-        self, pool: Signals, difficulty: NDArray[np.float64], budget: int
-    ) -> tuple[NDArray[np.int64], dict[str, Any], Evidence]:
-        """(budget,) positions in `pool`, in picking order; details; the evidence of every row."""
-        k = min(self.k, len(pool) - 1)
+        scores, k = self.scores(signals, seed), min(self.k, len(signals) - 1)
         if k < 1 or not budget:  # nobody to send to, or nothing to choose
-            return np.arange(budget), {}, {}
-        graph, scale, recall = self._graph(pool, k)
-        message, density = self.densities(graph, difficulty)
+            return Choice(np.arange(budget), scores)
+        graph, scale, recall = self._graph(signals, k)
+        message, density = self.densities(graph, (self.score or AUM()).difficulty(signals, seed))
         if not np.abs(density).max() < LARGEST_DENSITY:
             raise ArgumentError("`scores`: so large that densities overflow; scale them down")
-        picks = self.picks(graph, density, budget)
-        evidence = {"message": message, "density": density} | picks._asdict()
-        del evidence["order"]
-        return picks.order, {"k": k, "distance_scale": scale} | searched(recall), evidence
+        picked = self.picks(graph, density, budget)._asdict()
+        order = picked.pop("order")
+        details = {"k": k, "distance_scale": scale} | searched(recall)
+        return Choice(order, scores, details=details, evidence={"message": message, "density": density} | picked)
 
     def _graph(self, pool: Signals, k: int) -> tuple[Graph, float, float | None]:
         """The graph with scaled distances, what they were divided by, and the recall of an approximate search."""

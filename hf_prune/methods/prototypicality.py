@@ -55,7 +55,7 @@ class Prototypicality(Score):
     libraries: ClassVar[tuple[str, ...]] = ("faiss-cpu",)
     higher_is: ClassVar = "harder"
 
-    clusters: int | None = field(default=None, metadata=checked(whole_number, at_least=1, optional=True))
+    clusters: int | None = field(default=None, metadata=checked(whole_number, at_least=1))
 
     def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         import faiss

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.arguments import whole_number
+from hf_prune.arguments import instance_of, whole_number
 from hf_prune.config import Configurable, checked
 from hf_prune.dynamics.dynamics import Epochs, TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError
@@ -33,7 +33,20 @@ class Score(Configurable):
 
     def scores_of(self, signals: Signals, seed: int) -> NDArray[np.float64]:
         """(n,) `score` for the rows of `signals`, computed once over the whole dataset, and checked."""
-        return signals.shared((self, seed), lambda whole: self._checked(whole, seed))
+
+        def compute(whole: Signals) -> NDArray[np.float64]:
+            scores = np.asarray(self.score(whole, seed), dtype=np.float64)
+            if scores.shape != (len(whole),):
+                raise ArgumentError(
+                    f"`{self.name}`: wanted a score for each of {len(whole)} rows, got shape {scores.shape}"
+                )
+            if len(bad := np.flatnonzero(~np.isfinite(scores))):
+                raise ArgumentError(
+                    f"`{self.name}`: row {bad[0]} has the score {scores[bad[0]]} ({len(bad)} rows not finite)"
+                )
+            return scores
+
+        return signals.shared((self, seed), compute)
 
     def of_run(self, dynamics: TrainingDynamics) -> NDArray[np.float64]:
         """(n,) `score` of a training run, for scores that read nothing else."""
@@ -44,36 +57,22 @@ class Score(Configurable):
 
         If the lowest oriented score of the whole dataset is negative it is subtracted; others are used as they are.
         """
-        return signals.shared(("difficulty", self, seed), lambda whole: self._turned(whole, seed))
 
-    def _checked(self, whole: Signals, seed: int) -> NDArray[np.float64]:
-        scores = np.asarray(self.score(whole, seed), dtype=np.float64)
-        if scores.shape != (len(whole),):
-            raise ArgumentError(
-                f"`{self.name}`: wanted a score for each of {len(whole)} rows, got shape {scores.shape}"
-            )
-        bad = np.flatnonzero(~np.isfinite(scores))
-        if len(bad):
-            raise ArgumentError(
-                f"`{self.name}`: row {bad[0]} has the score {scores[bad[0]]} ({len(bad)} rows not finite)"
-            )
-        return scores
+        def turn(whole: Signals) -> NDArray[np.float64]:
+            scores = self.scores_of(whole, seed)
+            oriented = scores if self.higher_is == "harder" else -scores
+            lowest = oriented.min(initial=0.0)
+            return oriented - lowest if lowest < 0 else oriented
 
-    def _turned(self, whole: Signals, seed: int) -> NDArray[np.float64]:
-        scores = self.scores_of(whole, seed)
-        oriented = scores if self.higher_is == "harder" else -scores
-        lowest = oriented.min(initial=0.0)
-        return oriented - lowest if lowest < 0 else oriented
+        return signals.shared(("difficulty", self, seed), turn)
 
 
-A_SCORE: dict[str, Any] = {"kind": Score, "example": "hf_prune.AUM()"}
-"""What an option that holds a score is checked for."""
+A_SCORE = checked(instance_of, kind=Score, example="hf_prune.AUM()")
+"""The metadata of a field that holds a score."""
 
 
-def epoch_range(name: str, epochs: Any) -> Epochs:
-    """The half-open range (start, stop) of epochs that users mean; None for all."""
-    if epochs is None:
-        return None
+def epoch_range(name: str, epochs: Any) -> tuple[int, int]:
+    """The half-open range (start, stop) of epochs that users mean."""
     if isinstance(epochs, list | tuple):
         if len(epochs) != 2:
             raise ArgumentTypeError(f"`{name}`: wanted (start, stop) or a number of epochs, got {epochs!r}")
