@@ -62,16 +62,13 @@ class Mixture(Method):
         confidence = signals.shared("confidence", lambda whole: whole.dynamics.mean("p_true"))
         variability = self.scores(signals, seed)
         kind = self._components(np.stack([confidence, variability], axis=1))
-        rows = np.bincount(kind)
-        places = seat_order(np.bincount(kind, weights=variability), rows, budget)
-        # By component and then at random; the n-th place that a component gets is that of its n-th row.
-        by_kind = np.lexsort((keyed_hash(seed, signals.ids), kind))
-        first = np.cumsum(rows) - rows
+        sizes = np.bincount(kind)
+        places = seat_order(np.bincount(kind, weights=variability), sizes, budget)
+        at_random = np.argsort(keyed_hash(seed, signals.ids), kind="stable")
         order = np.empty(budget, dtype=np.int64)
-        by_place = np.argsort(places, kind="stable")
-        taken = np.bincount(places, minlength=len(rows))
-        within = np.arange(budget) - np.repeat(np.cumsum(taken) - taken, taken)
-        order[by_place] = by_kind[np.repeat(first, taken) + within]
+        for component in range(len(sizes)):
+            own_places = np.flatnonzero(places == component)
+            order[own_places] = at_random[kind[at_random] == component][: len(own_places)]
         return Choice(order, variability)
 
     def _components(self, points: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -84,8 +81,7 @@ class Mixture(Method):
         except ImportError as error:
             raise MissingExtraError('`mixture` needs scikit-learn: pip install "hf_prune[mixture]"') from error
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # fewer different points than components, or a fit that still moves a little
+            # Of fewer different points than components, and of a fit that still moves a little.
+            warnings.simplefilter("ignore")
             component: NDArray[np.int64] = GaussianMixture(count, random_state=0).fit_predict(points)
         return component.astype(np.int64)
