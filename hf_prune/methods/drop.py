@@ -92,15 +92,11 @@ class DRoPQuotas(_Options, Quotas):
         recalls, warnings = self._recalls(groups, signals)
         smoothed = recalls.smoothed(self.prior)
         by_group = {"recall": recalls.values.tolist(), "recall_used": smoothed.tolist()}
-        intervals = recalls.intervals()
-        if recalls.support is not None and intervals is not None:
+        if recalls.support is not None and (intervals := recalls.intervals()) is not None:
             by_group |= {"recall_support": recalls.support.tolist(), "recall_interval": intervals.tolist()}
-        details: dict[str, Any] = {"by_group": by_group}
-        if warnings:
-            details["warnings"] = warnings
         for warning in warnings:
             logger.warning("drop: %s", warning)
-        return 1 - smoothed, details
+        return 1 - smoothed, {"by_group": by_group} | ({"warnings": warnings} if warnings else {})
 
     def _recalls(self, groups: Groups, signals: Signals) -> tuple[Recalls, list[str]]:
         if self.recalls_from == "train":
@@ -185,17 +181,17 @@ class DRoP(_Options, Method):
                 f"`recalls`: schedule={self.schedule} measures them {self.schedule} times; wanted a function from a "
                 f"Dataset to recalls, got {type(signals.recalls).__name__}"
             )
-        groups, n = signals.groups(), len(signals)
+        groups, n, rule = signals.groups(), len(signals), self.quotas
+        per_class = PerClass(self.within, rule)
         rows, errors, scores = np.arange(n), np.ones(len(groups.names)), np.full(n, np.nan)
         evidence: Evidence = {}
         rounds: list[dict[str, Any]] = []
         for number in range(1, self.schedule + 1):
             pool = signals.subset(rows)
-            measured, details = self.quotas.errors(groups.take(rows), pool)
+            measured, details = rule.errors(groups.take(rows), pool)
             errors = errors * measured
             size = max(budget, round(n * (budget / n) ** (number / self.schedule)))
-            quotas = _Given(self.quotas.weights(errors, groups), self.min_per_class)
-            part = PerClass(self.within, quotas).select(pool, size, seed)
+            part = per_class.by_weight(groups.take(rows), rule.weights(errors, groups), pool, size, seed)
             rounds.append({"rows": len(rows)} | details | part.details)
             scores[rows] = part.scores
             put(evidence, part.evidence, rows, n)
@@ -204,25 +200,14 @@ class DRoP(_Options, Method):
         return Choice(rows, scores, nested=False, evidence=evidence, details=rounds[0] | {"rounds": rounds})
 
 
-@dataclass(frozen=True, eq=False)
-class _Given(Quotas):
-    """Weights that are known."""
-
-    weights: NDArray[np.float64]
-    min_per_class: int
-
-    def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
-        return self.weights, {}
-
-
 def _of_training_rows(groups: Groups, signals: Signals) -> Recalls:
     correct = signals.shared(("correct", "last"), _last_correct)
     seen = ~np.isnan(correct)
     support = np.bincount(groups.codes[seen], minlength=len(groups.names)).astype(np.float64)
     right = np.bincount(groups.codes[seen], weights=correct[seen], minlength=len(groups.names))
-    for name, size, count in zip(groups.names, groups.sizes, support, strict=True):
-        if size and not count:
-            raise ArgumentError(f"`dynamics`: the last epoch showed no row of class {name!r}")
+    if (unshown := (groups.sizes > 0) & (support == 0)).any():
+        name = groups.names[int(unshown.argmax())]
+        raise ArgumentError(f"`dynamics`: the last epoch showed no row of class {name!r}")
     return Recalls(np.divide(right, support, out=np.ones(len(support)), where=support > 0), support)
 
 

@@ -1,11 +1,12 @@
 """Any method, run inside each class on that class's quota."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from datasets.utils import tqdm
+from numpy.typing import NDArray
 
 from hf_prune.budget import seat_order
 from hf_prune.config import checked
@@ -19,6 +20,15 @@ from hf_prune.selection.evidence import Evidence, put
 from hf_prune.signals.signals import COLUMN, Signals
 
 logger = logging.getLogger(__name__)
+
+
+def _column_names(name: str, by: Any) -> str | tuple[str, ...]:
+    names = (by,) if isinstance(by, str) else by
+    if not isinstance(names, tuple | list) or not names or not all(isinstance(column, str) for column in names):
+        raise ArgumentTypeError(
+            "`by`: PerClass takes the name of a column, or a tuple of names; pass an array as prune(..., by=array)"
+        )
+    return by if isinstance(by, str) else tuple(by)  # a tuple comes back from JSON as a list
 
 
 @dataclass(frozen=True)
@@ -50,22 +60,11 @@ class PerClass(Method):
 
     within: Method = field(metadata=checked(as_method))
     quotas: Quotas = field(default_factory=ProportionalQuotas, metadata=checked(checked_quotas))
-    by: str | tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.by, list):  # as a tuple comes back from JSON
-            object.__setattr__(self, "by", tuple(self.by))
-        if not all(isinstance(column, str) for column in self._columns) or self.by == ():
-            raise ArgumentTypeError(
-                "`by`: PerClass takes the name of a column, or a tuple of names; pass an array as prune(..., by=array)"
-            )
+    by: str | tuple[str, ...] | None = field(default=None, metadata=checked(_column_names))
 
     @property
     def _columns(self) -> tuple[str, ...]:
-        if isinstance(self.by, tuple):
-            return self.by
-        return () if self.by is None else (self.by,)
+        return (self.by,) if isinstance(self.by, str) else self.by or ()
 
     @property
     def needs(self) -> frozenset[str]:
@@ -77,6 +76,13 @@ class PerClass(Method):
     def select(self, signals: Signals, budget: int, seed: int) -> Choice:
         groups = self.groups(signals)
         weights, details = self.quotas.weigh(groups, signals)
+        choice = self.by_weight(groups, weights, signals, budget, seed)
+        return replace(choice, details=details | choice.details)
+
+    def by_weight(
+        self, groups: Groups, weights: NDArray[np.float64], signals: Signals, budget: int, seed: int
+    ) -> Choice:
+        """The choice where the groups have these weights, (groups,) >= 0, whatever `quotas` makes of the signals."""
         at_least = self.quotas.min_per_class
         places = seat_order(weights, groups.sizes, budget, at_least=at_least)
         quotas = np.bincount(places, minlength=len(groups.names))
@@ -103,6 +109,5 @@ class PerClass(Method):
             order[places_of[code]] = rows[part.rows]
             if part.details:
                 details_within[groups.names[code]] = part.details
-        if details_within:
-            details = details | {"within": details_within}
+        details = {"within": details_within} if details_within else {}
         return Choice(order, scores, nested, smallest, evidence, details)

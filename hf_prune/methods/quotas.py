@@ -18,6 +18,7 @@ class Quotas(Configurable):
 
     kind = "rule"
     min_per_class: int = 0
+    """Rows that every group keeps at least."""
 
     def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
         """Weight of each group, (groups,) float64 >= 0, and what led to it as JSON values for the record."""
