@@ -17,8 +17,7 @@ from hf_prune.signals.signals import Signals
 class Method(Configurable):
     """Base of the methods; a subclass has a `name`, says in `reads` which signals it reads, and has `select`.
 
-    All else is about words for people, and has defaults that pass the question on to the method inside, if there is
-    one.
+    All else has defaults, which pass the question on to the method in the field `within`, if there is one.
     """
 
     kind = "method"
@@ -49,21 +48,16 @@ class Method(Configurable):
         return row.by_score() if self._inside is None else self._inside.explain(row)
 
     def summarise(self, details: Mapping[str, Any]) -> list[str]:
-        """Lines of the summary that only this method can write."""
+        """Lines of the summary that only this method can write.
+
+        Raises:
+            ValueError, TypeError: the details are not what the method reports, as in a damaged record.
+        """
         return [] if self._inside is None else self._inside.summarise(details)
 
     def reasons(self, kept: NDArray[np.bool_], evidence: Evidence) -> dict[str, NDArray[np.bool_]]:
         """(n,) bools by a few words that tell better than "kept" and "not picked" what became of some rows."""
         return {} if self._inside is None else self._inside.reasons(kept, evidence)
-
-    def check_details(self, details: Mapping[str, Any]) -> None:
-        """Refuse what `summarise` couldn't read, as in a damaged record.
-
-        Raises:
-            ValueError, TypeError.
-        """
-        if self._inside is not None:
-            self._inside.check_details(details)
 
     @property
     def _inside(self) -> "Method | None":

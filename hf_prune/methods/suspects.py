@@ -9,7 +9,6 @@ from datasets.utils import tqdm
 from numpy.typing import NDArray
 
 from hf_prune.dynamics.dynamics import TrainingDynamics
-from hf_prune.errors import ArgumentError
 from hf_prune.groups import Groups, listed
 from hf_prune.kernels.neighbors import find_neighbors, searched
 from hf_prune.kernels.suspects import most_of, most_suspect, suspect_fraction, votes
@@ -62,9 +61,6 @@ def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> NDArray[np.in
 
 def _by_margin(whole: Signals, fraction: float) -> NDArray[np.int64]:
     margin = whole.dynamics.mean("margin")
-    bad = np.flatnonzero(~np.isfinite(margin))
-    if len(bad):
-        raise ArgumentError(f"`dynamics`: row {bad[0]} has the mean margin {margin[bad[0]]} ({len(bad)} not finite)")
     cut = np.sort(np.argsort(margin, kind="stable")[: round(fraction * len(whole))])
     whole.notes["cutoff"] = {"cutoff": fraction, "cut": len(cut), "rows": len(whole)}
     return _places(cut, margin)
@@ -150,16 +146,11 @@ def _embedding_warnings(origin: str, dynamics: TrainingDynamics) -> list[str]:
 
 def _class_warnings(labels: Groups, lost: NDArray[np.int64]) -> list[str]:
     sizes, warnings = labels.sizes, []
-    rare = np.flatnonzero((lost > 0) & (sizes <= RARE))
-    full = np.flatnonzero((lost > 0) & (lost == most_of(sizes)))
-    advice = "rare classes are suspected wrongly more often: look at them, or pass cutoff=0"
-    if len(rare):
-        warnings.append(f"classes of at most {RARE} rows lose rows: {_listed(labels, lost, rare)}; {advice}")
-    if len(full):
-        warnings.append(f"classes lose the most that any may, two thirds: {_listed(labels, lost, full)}; {advice}")
+    for what, hit in (
+        (f"classes of at most {RARE} rows lose rows", sizes <= RARE),
+        ("classes lose the most that any may, two thirds", lost == most_of(sizes)),
+    ):
+        if names := [f"{labels.names[c]} ({lost[c]} of {sizes[c]})" for c in np.flatnonzero(hit & (lost > 0))]:
+            advice = "rare classes are suspected wrongly more often: look at them, or pass cutoff=0"
+            warnings.append(f"{what}: {listed(names)}; {advice}")
     return warnings
-
-
-def _listed(labels: Groups, lost: NDArray[np.int64], classes: NDArray[np.int64]) -> str:
-    sizes = labels.sizes
-    return listed([f"{labels.names[c]} ({lost[c]} of {sizes[c]})" for c in classes.tolist()])

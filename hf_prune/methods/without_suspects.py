@@ -24,10 +24,12 @@ Cutoff = float | Literal["auto"]
 
 def checked_cutoff(name: str, cutoff: Any) -> Cutoff:
     """The cutoff that users mean, which must be a fraction in [0, 1) or "auto"."""
-    if isinstance(cutoff, str) and cutoff != "auto":
+    if not isinstance(cutoff, str):
+        return real_number(name, cutoff, at_least=0, below=1)
+    if cutoff != "auto":
         hint = did_you_mean(cutoff, ["auto"])
         raise ArgumentError(f'`{name}`: wanted a fraction in [0, 1) or "auto", got {cutoff!r}.{hint}')
-    return "auto" if isinstance(cutoff, str) else real_number(name, cutoff, at_least=0, below=1)
+    return "auto"
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,11 @@ class WithoutSuspects(Method):
         return self.within.reasons(kept, evidence) | own
 
     def summarise(self, details: Mapping[str, Any]) -> list[str]:
-        return [*(_lines(details["cutoff"]) if self.cutoff else []), *self.within.summarise(details)]
-
-    def check_details(self, details: Mapping[str, Any]) -> None:
-        super().check_details(details)
         try:
-            self.summarise(details)
+            own = _lines(details["cutoff"]) if self.cutoff else []
         except KeyError as error:
             raise ValueError(f"the details of the cutoff lack {error}") from error
+        return [*own, *self.within.summarise(details)]
 
 
 def with_cutoff(method: Method, cutoff: Cutoff | None, available: frozenset[str]) -> tuple[Method, list[str]]:

@@ -254,7 +254,7 @@ def _check_details(selection: SelectionData) -> None:
         _require(len(values) == len(groups), f"{column!r} has no value for each group")
         _require(not intervals or all(len(interval) == 2 for interval in values), f"{column!r} holds no pairs")
     if (method := selection.steps[-1].build()) is not None:
-        method.check_details(details)
+        method.summarise(details)
 
 
 def _typed(cls: type[T], values: Mapping[str, Any]) -> T:
