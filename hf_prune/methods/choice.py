@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.errors import ArgumentError
 from hf_prune.selection.evidence import Evidence
 
 
@@ -35,10 +34,3 @@ class Choice:
     def indices(self) -> NDArray[np.int64]:
         """(kept,) int64 the rows, ascending."""
         return np.sort(self.rows)
-
-    @property
-    def order(self) -> NDArray[np.int64]:
-        """(kept,) int64 the rows in picking order; an error where a smaller budget would not be its beginning."""
-        if not self.nested:
-            raise ArgumentError("this method keeps no picking order; prune again at the smaller budget")
-        return self.rows

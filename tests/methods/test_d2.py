@@ -64,16 +64,16 @@ def test_by_hand():
     # 1 is the densest (6.16), 0 has 5.82. Then 0 loses a * 6.16 (2.08 left), 2 loses b * 6.16 (0.87), 3 keeps 1.06.
     assert np.argmax(density) == 1
     kept = select(d2(k=1), POINTS, scores, 4)
-    assert kept.order.tolist() == [1, 0, 3, 2]
+    assert kept.rows.tolist() == [1, 0, 3, 2]
     assert kept.details == {"k": 1, "distance_scale": 2.0, "search": "exact"}
     assert kept.scores.tolist() == scores.tolist()
 
 
 def test_without_normalising_far_points_do_not_speak():
     far = POINTS * 1000
-    assert select(d2(k=1, normalize=False), far, [1, 3, 2, 4], 4).order.tolist() == [3, 1, 2, 0]
+    assert select(d2(k=1, normalize=False), far, [1, 3, 2, 4], 4).rows.tolist() == [3, 1, 2, 0]
     near, scaled = select(d2(k=1), POINTS, [1, 3, 2, 4], 4), select(d2(k=1), far, [1, 3, 2, 4], 4)
-    assert near.order.tolist() == scaled.order.tolist()
+    assert near.rows.tolist() == scaled.rows.tolist()
 
 
 def test_squared_distances_fade_faster():
@@ -89,7 +89,7 @@ def test_product_multiplies_and_absolute_ignores_distance():
     np.testing.assert_allclose(product[0], 2 * 3 * np.exp(-1))
     # After 3 only its neighbour 2 loses, all of 3's density, whatever the distance.
     kept = select(d2(k=1, reverse="absolute"), POINTS, [0.1, 0.1, 4.0, 5.0], 4)
-    assert kept.order.tolist()[-1] == 2
+    assert kept.rows.tolist()[-1] == 2
 
 
 def test_directed_graph_sends_along_own_neighbours_only():
@@ -134,7 +134,7 @@ def test_float32_and_float64_of_the_same_values_select_the_same():
     draw = np.random.default_rng(2)
     points, scores = draw.normal(size=(400, 12)).astype(np.float32), draw.random(400)
     narrow, wide = select(d2(), points, scores, 100), select(d2(), points.astype(np.float64), scores, 100)
-    np.testing.assert_array_equal(narrow.order, wide.order)
+    np.testing.assert_array_equal(narrow.rows, wide.rows)
 
 
 def test_cutoff_leaves_out_the_lowest_margins_and_gives_them_back_last():
@@ -143,12 +143,12 @@ def test_cutoff_leaves_out_the_lowest_margins_and_gives_them_back_last():
     given = {"dynamics": dynamics}
     half = hf_prune.WithoutSuspects(d2(k=1), 0.5)
     assert select(half, POINTS, [1, 9, 1, 9], 2, **given).indices.tolist() == [0, 2]
-    assert select(half, POINTS, [1, 9, 1, 9], 3, **given).order.tolist()[2] == 3
-    assert select(half, POINTS, [1, 9, 1, 9], 4, **given).order.tolist()[3] == 1
+    assert select(half, POINTS, [1, 9, 1, 9], 3, **given).rows.tolist()[2] == 3
+    assert select(half, POINTS, [1, 9, 1, 9], 4, **given).rows.tolist()[3] == 1
     whole = select(d2(k=1), POINTS, [1, 9, 1, 9], 4)
     little = hf_prune.WithoutSuspects(d2(k=1), 0.1)  # round(0.4) = 0 rows
     none = select(little, POINTS, [1, 9, 1, 9], 4, **given)
-    assert none.order.tolist() == whole.order.tolist()
+    assert none.rows.tolist() == whole.rows.tolist()
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")

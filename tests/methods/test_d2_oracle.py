@@ -29,7 +29,7 @@ VARIANTS = [
 
 def select(points, scores, budget, **options):
     signals = Signals(len(points), {"embeddings": points, "scores": np.array(scores, dtype=np.float64)})
-    return hf_prune.D2(score=hf_prune.GivenScores(), **options).select(signals, budget, 0).order
+    return hf_prune.D2(score=hf_prune.GivenScores(), **options).select(signals, budget, 0).rows
 
 
 def draw_points(draw, kind, n):

@@ -6,7 +6,7 @@ from hf_prune.signals.signals import Signals
 
 
 def order(seed, n=1000, budget=None):
-    return hf_prune.Random().select(Signals(n, {}), n if budget is None else budget, seed).order
+    return hf_prune.Random().select(Signals(n, {}), n if budget is None else budget, seed).rows
 
 
 def test_frozen_order():
@@ -40,7 +40,7 @@ def test_a_pool_keeps_the_order_of_its_rows():
     rows = np.array([5, 50, 500, 999])
     pool = hf_prune.Random().select(Signals(1000, {}).subset(rows), 4, 7)
     whole = order(7)
-    assert rows[pool.order].tolist() == [row for row in whole if row in rows]
+    assert rows[pool.rows].tolist() == [row for row in whole if row in rows]
 
 
 def test_scores_lie_in_the_unit_interval_lowest_first():

@@ -74,7 +74,7 @@ def test_a_row_that_was_never_seen_is_named():
 def test_prefer(method, kept):
     # From hard to easy: rows 3, 1, 2, 4, 0.
     chosen = method.select(recorded("el2n", [[0.1, 0.8, 0.5, 0.9, 0.2]]), 2, seed=0)
-    assert chosen.order.tolist() == kept
+    assert chosen.rows.tolist() == kept
 
 
 def test_higher_is_easier_for_aum():
@@ -87,7 +87,7 @@ def test_higher_is_easier_for_aum():
 def test_ties_go_to_the_lowest_row_at_both_ends():
     signals = recorded("el2n", [[0.5, 0.5, 0.5, 0.5]])
     for prefer in ("hard", "easy"):
-        assert ByScore(hf_prune.EL2N(), prefer).select(signals, 2, seed=0).order.tolist() == [0, 1]
+        assert ByScore(hf_prune.EL2N(), prefer).select(signals, 2, seed=0).rows.tolist() == [0, 1]
 
 
 def test_difficulty_is_turned_and_shifted_over_the_whole_dataset_only_if_negative():

@@ -104,7 +104,7 @@ def test_a_fraction_cuts_the_lowest_margins_and_ties_come_back_in_the_order_of_r
     assert suspects(whole, 0.5).tolist() == [0, 3, 1, 2, 0, 0]
     assert whole.notes == {"cutoff": {"cutoff": 0.5, "cut": 3, "rows": 6}}
     kept = hf_prune.WithoutSuspects(hf_prune.ByScore(hf_prune.EL2N(), "easy"), 0.5).select(whole, 6, 0)
-    assert kept.order.tolist() == [5, 4, 0, 1, 3, 2]
+    assert kept.rows.tolist() == [5, 4, 0, 1, 3, 2]
     summary = dataset(labels).prune("el2n", keep=2, cutoff=0.5, dynamics=dynamics).selection.summary()
     assert "  cutoff 0.5: 3 of 6 rows held back, those with the lowest AUM" in summary
 
