@@ -71,8 +71,8 @@ class ImageTextSimilarity(Score):
                 "model that puts both in one space, with get_image_features and get_text_features"
             )
         scores = np.empty(len(images))
-        for rows in tiles(len(images), ROWS_AT_A_TIME):
-            image, text = images[rows].astype(np.float64), texts[rows].astype(np.float64)
+        for part in tiles(len(images), ROWS_AT_A_TIME):
+            image, text = images[part].astype(np.float64), texts[part].astype(np.float64)
             lengths = np.linalg.norm(image, axis=1) * np.linalg.norm(text, axis=1)
-            scores[rows] = (image * text).sum(axis=1) / np.maximum(lengths, np.finfo(np.float64).tiny)
+            scores[part] = (image * text).sum(axis=1) / np.maximum(lengths, np.finfo(np.float64).tiny)
         return scores

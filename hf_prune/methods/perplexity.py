@@ -40,7 +40,6 @@ class Perplexity(DynamicsScore):
         "arXiv 2309.04564"
     )
     higher_is: ClassVar = "harder"
-
     prefer: ClassVar = "middle"
 
     def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
