@@ -22,22 +22,10 @@ from hf_prune.methods.without_suspects import Cutoff, WithoutSuspects, with_cuto
 from hf_prune.selection.selection import Selection, live_selection
 from hf_prune.selection.source import Source
 from hf_prune.selection.step import Step
-from hf_prune.signals.given import (
-    ByLike,
-    DynamicsLike,
-    EmbeddingsLike,
-    EncoderLike,
-    RecallsOrFunction,
-    ScoresLike,
-)
+from hf_prune.signals.given import ByLike, DynamicsLike, EmbeddingsLike, EncoderLike, RecallsOrFunction, ScoresLike
 from hf_prune.signals.inputs import Inputs
 
 D = TypeVar("D", Dataset, DatasetDict)
-
-_STREAMING = (
-    "a streaming dataset has no row count and can't be pruned; load it without streaming=True, or write the part that "
-    "you want with Dataset.from_generator"
-)
 
 
 def prune(
@@ -103,15 +91,15 @@ def prune(
     """
     passed: dict[str, Any] = {"scores": scores, "embeddings": embeddings, "encoder": encoder}
     passed |= {"dynamics": dynamics, "recalls": recalls}
+    modifiers: dict[str, Any] = {"quotas": quotas, "by": by, "cutoff": cutoff}
     if isinstance(dataset, DatasetDict):
-        options |= passed | {"seed": seed, "quotas": quotas, "by": by, "cutoff": cutoff, "label_column": label_column}
-        return _prune_splits(dataset, method, keep, "train" if split is None else split, options)
+        options |= passed | modifiers | {"keep": keep, "seed": seed, "label_column": label_column}
+        return _prune_splits(dataset, "train" if split is None else split, method, options)
     _check_dataset(dataset)
     if split is not None:
         raise ArgumentError(f"`split`: wanted none for a Dataset, got {split!r}; it names splits of a DatasetDict")
     inputs = Inputs(dataset, label_column, by, passed)
-    keywords = {"quotas": quotas, "by": by, "cutoff": cutoff}
-    chosen, notes = _modified(method, options, keywords, inputs.available)
+    chosen, notes = _modified(method, options, inputs.available, **modifiers)
     budget = resolve_keep(keep, len(dataset))
     seed = whole_number("seed", seed, at_least=0)
     if seed >= 2**64:
@@ -132,10 +120,15 @@ def prune(
         at_least=choice.at_least,
         evidence=choice.evidence,
     )
-    return _finish(dataset, selection if choice.nested else replace(selection, rank=None))
+    if not choice.nested:
+        selection = replace(selection, rank=None)
+    pruned = dataset.select(selection.indices)
+    if (earlier := live_selection(dataset)) is not None:  # positions are then those in the first source of the chain
+        selection = selection.after(earlier)
+    return selection.attach(pruned)
 
 
-def _prune_splits(dataset: DatasetDict, method: Any, keep: Any, split: Any, given: dict[str, Any]) -> DatasetDict:
+def _prune_splits(dataset: DatasetDict, split: Any, method: Any, given: dict[str, Any]) -> DatasetDict:
     if not split or not isinstance(split, str | NamedSplit | list | tuple):
         raise ArgumentTypeError(f"`split`: wanted the name of a split or a list of names, got {split!r}")
     splits = [str(name) for name in (split if isinstance(split, list | tuple) else [split])]
@@ -143,13 +136,16 @@ def _prune_splits(dataset: DatasetDict, method: Any, keep: Any, split: Any, give
         if name not in dataset:
             hint = did_you_mean(name, dataset)
             raise ArgumentError(f"`split`: no split {name!r}.{hint} This DatasetDict has {list(dataset)}; pass split=")
-    pruned = {name: prune(dataset[name], method, keep=keep, **given) for name in splits}
+    pruned = {name: prune(dataset[name], method, **given) for name in splits}
     return DatasetDict({name: pruned.get(name, part) for name, part in dataset.items()})
 
 
 def _check_dataset(dataset: Any) -> None:
     if isinstance(dataset, datasets.IterableDataset | datasets.IterableDatasetDict):
-        raise ArgumentTypeError(f"`dataset`: {_STREAMING}")
+        raise ArgumentTypeError(
+            "`dataset`: a streaming dataset has no row count and can't be pruned; load it without streaming=True, or "
+            "write the part that you want with Dataset.from_generator"
+        )
     if not isinstance(dataset, Dataset):
         raise ArgumentTypeError(f"`dataset`: wanted a datasets.Dataset or DatasetDict, got {type(dataset).__name__}")
     if indexes := dataset.list_indexes():
@@ -157,16 +153,15 @@ def _check_dataset(dataset: Any) -> None:
 
 
 def _modified(
-    given: Any, options: dict[str, Any], keywords: dict[str, Any], available: frozenset[str]
+    given: Any, options: dict[str, Any], available: frozenset[str], *, quotas: Any, by: Any, cutoff: Any
 ) -> tuple[Method, list[str]]:
-    """The method with the quotas and the cutoff around it that the `keywords` of `prune` ask for; notes on that."""
-    if isinstance(given, str) and (cls := registered("method").get(given)) is not None:
-        # Not `by`, which may be an array and reaches whatever has groups as a signal.
-        words = (cls.handed_over - {"by"}).intersection(keywords)
-        handed = {word: keywords[word] for word in words if keywords[word] is not None}
-        options, keywords = options | handed, keywords | dict.fromkeys(handed)
+    """The method with the quotas and the cutoff around it that the keywords of `prune` ask for; notes on that."""
+    handed_over = getattr(registered("method").get(given), "handed_over", ()) if isinstance(given, str) else ()
+    if "quotas" in handed_over and quotas is not None:
+        options, quotas = options | {"quotas": quotas}, None
+    if "cutoff" in handed_over and cutoff is not None:
+        options, cutoff = options | {"cutoff": cutoff}, None
     method = as_method("method", given, options)
-    quotas, by, cutoff = keywords.values()
     shares_out = "groups" in method.needs
     if quotas is not None or (by is not None and not shares_out):
         if shares_out or any(isinstance(part, PerClass) for part in method.walk()):
@@ -180,13 +175,6 @@ def _modified(
         else:
             method = PerClass(method, quotas)
     return with_cutoff(method, cutoff, available)
-
-
-def _finish(dataset: Dataset, selection: Selection) -> Dataset:
-    """The kept rows, carrying a selection whose indices are positions in the first source of a chain."""
-    pruned = dataset.select(selection.indices)
-    earlier = live_selection(dataset)
-    return (selection if earlier is None else selection.after(earlier)).attach(pruned)
 
 
 def _versions(method: Method, *, with_encoder: bool) -> dict[str, str]:
