@@ -107,7 +107,12 @@ class Comparison:
     @property
     def keeps(self) -> tuple[float | int, ...]:
         """The sizes, as they were given."""
-        return tuple(dict.fromkeys(result.keep for result in self.results if result.method != FULL))
+        return tuple(self._kept)
+
+    @property
+    def _kept(self) -> dict[float | int, int]:
+        """The number of rows by size, which is one for all methods."""
+        return {result.keep: result.kept for result in self.results if result.method != FULL}
 
     def of(self, method: str, keep: float | int = 1.0) -> tuple[Result, ...]:
         """The results of one method at one size, one for each seed; `of(FULL)` are those on all rows.
@@ -140,11 +145,10 @@ class Comparison:
         def cell(method: str, keep: float | int = 1.0) -> str:
             return f"{self.accuracy(method, keep)} ({self.worst_class(method, keep)})"
 
-        kept = [self.of(self.methods[0], keep)[0].kept for keep in self.keeps]
         rows = [
-            ["method", *(f"keep {size_text(keep)} ({n:,} rows)" for keep, n in zip(self.keeps, kept, strict=True))],
-            ["---"] * (1 + len(kept)),
-            [f"{FULL} ({self.of(FULL)[0].kept:,})"] + [cell(FULL)] * len(kept),
+            ["method", *(f"keep {size_text(keep)} ({kept:,} rows)" for keep, kept in self._kept.items())],
+            ["---"] * (1 + len(self.keeps)),
+            [f"{FULL} ({self.of(FULL)[0].kept:,})"] + [cell(FULL)] * len(self.keeps),
             *([method, *(cell(method, keep) for keep in self.keeps)] for method in self.methods),
         ]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -159,8 +163,8 @@ class Comparison:
         >>> [axes.get_title() for axes in Comparison(("cat", "dog"), tuple(results)).plot().axes]
         ['Average', 'Worst class']
         """
-        kept = {keep: self.of(self.methods[0], keep)[0].kept for keep in self.keeps}
-        keeps = sorted(kept, key=lambda keep: kept[keep])
+        kept = self._kept
+        keeps = sorted(kept, key=kept.__getitem__)
         panels = [
             Panel(title, measure, of(FULL), {method: [of(method, keep) for keep in keeps] for method in self.methods})
             for title, measure, of in (
@@ -254,13 +258,13 @@ def size_text(keep: float | int) -> str:
 
 
 def _check_arguments(methods: Any, keep: Any, full: Any) -> None:
-    named = methods.values() if isinstance(methods, Mapping) else ()
-    if not named or not all(isinstance(options, Mapping) and "method" in options for options in named):
+    arguments = methods.values() if isinstance(methods, Mapping) else ()
+    if not arguments or not all(isinstance(given, Mapping) and "method" in given for given in arguments):
         example = '{"EL2N": {"method": "el2n"}}'
         raise ArgumentError(f"`methods`: wanted the arguments of prune by name, as in {example}; got {methods}")
     if FULL in methods:
         raise ArgumentError(f"`methods`: {FULL!r} is the name of the runs on the whole dataset; take another")
-    if taken := {"keep", "seed"}.intersection(*named):
+    if taken := {"keep", "seed"}.intersection(*arguments):
         raise ArgumentError(f"`methods`: {sorted(taken)} are compare's own; leave them out")
     if not isinstance(keep, Sequence) or not keep or len(set(keep)) < len(keep):
         raise ArgumentError(f"`keep`: wanted sizes that differ, as in keep=[0.3, 0.1], got {keep!r}")
