@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hf_prune.kernels import Floats
 from hf_prune.methods.score import DynamicsScore
 from hf_prune.signals.signals import Signals
 
@@ -37,5 +35,5 @@ class AUM(DynamicsScore):
     higher_is: ClassVar = "easier"
     prefer: ClassVar = "easy"
 
-    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> Floats:
         return signals.dynamics.mean("margin", self.epochs)

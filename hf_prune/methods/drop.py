@@ -187,11 +187,11 @@ class DRoP(_Options, Method):
         evidence: Evidence = {}
         rounds: list[dict[str, Any]] = []
         for number in range(1, self.schedule + 1):
-            pool = signals.subset(rows)
-            measured, details = rule.errors(groups.take(rows), pool)
+            pool, left = signals.subset(rows), groups.take(rows)
+            measured, details = rule.errors(left, pool)
             errors = errors * measured
             size = max(budget, round(n * (budget / n) ** (number / self.schedule)))
-            part = per_class.by_weight(groups.take(rows), rule.weights(errors, groups), pool, size, seed)
+            part = per_class.by_weight(left, rule.weights(errors, groups), pool, size, seed)
             rounds.append({"rows": len(rows)} | details | part.details)
             scores[rows] = part.scores
             put(evidence, part.evidence, rows, n)

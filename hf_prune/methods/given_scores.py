@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hf_prune.kernels import Floats
 from hf_prune.methods.score import Score
 from hf_prune.signals.signals import Signals
 
@@ -28,5 +26,5 @@ class GivenScores(Score):
     reads: ClassVar[frozenset[str]] = frozenset({"scores"})
     higher_is: ClassVar = "harder"
 
-    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> Floats:
         return signals.scores

@@ -4,14 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError, MissingSignalError
-from hf_prune.kernels.tiles import tiles
+from hf_prune.kernels import Floats
+from hf_prune.methods.el2n import EL2N
 from hf_prune.methods.score import Score
 from hf_prune.signals.signals import Signals
-
-ROWS_AT_A_TIME = 2**14
 
 
 @dataclass(frozen=True)
@@ -35,14 +33,11 @@ class GraNd(Score):
     """
 
     name: ClassVar[str] = "grand"
-    reference: ClassVar[str] = (
-        "Paul, Ganguli, Dziugaite, Deep Learning on a Data Diet: Finding Important Examples Early in Training (2021), "
-        "arXiv 2107.07075"
-    )
+    reference: ClassVar[str] = EL2N.reference
     reads: ClassVar[frozenset[str]] = frozenset({"dynamics"})
     higher_is: ClassVar = "harder"
 
-    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> Floats:
         dynamics = signals.dynamics
         if dynamics.task != "single-label":
             raise ArgumentError(f"`grand`: wanted dynamics of a run with one label a row, got {dynamics.task!r}")
@@ -51,7 +46,6 @@ class GraNd(Score):
                 "`grand`: these dynamics hold no features; train with PruningTrainerCallback(features=True)"
             )
         error, features = dynamics.in_epochs("el2n", (dynamics.epochs - 1, dynamics.epochs)), dynamics.features["last"]
-        scores: NDArray[np.float64] = error[0].astype(np.float64)
-        for rows in tiles(len(features), ROWS_AT_A_TIME):
-            scores[rows] *= np.sqrt(np.square(features[rows].astype(np.float64)).sum(axis=1) + 1)
+        squares = np.einsum("nd,nd->n", features, features, dtype=np.float64)
+        scores: Floats = error[0] * np.sqrt(squares + 1)
         return scores

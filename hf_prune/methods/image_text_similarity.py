@@ -4,14 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
-from hf_prune.kernels.tiles import tiles
+from hf_prune.kernels import Floats
 from hf_prune.methods.score import Score
 from hf_prune.signals.signals import Signals
-
-ROWS_AT_A_TIME = 2**14
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ class ImageTextSimilarity(Score):
     truncate: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
 
-    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> Floats:
         from hf_prune.embeddings.compute import embed
 
         rows, how = signals.rows, {"precision": self.precision, "truncate": self.truncate}
@@ -70,9 +67,9 @@ class ImageTextSimilarity(Score):
                 f"`model`: {self.model!r} gives images {images.shape[1]} and texts {texts.shape[1]} numbers; wanted a "
                 "model that puts both in one space, with get_image_features and get_text_features"
             )
-        scores = np.empty(len(images))
-        for part in tiles(len(images), ROWS_AT_A_TIME):
-            image, text = images[part].astype(np.float64), texts[part].astype(np.float64)
-            lengths = np.linalg.norm(image, axis=1) * np.linalg.norm(text, axis=1)
-            scores[part] = (image * text).sum(axis=1) / np.maximum(lengths, np.finfo(np.float64).tiny)
-        return scores
+        both, image, text = (
+            np.einsum("nd,nd->n", left, right, dtype=np.float64)
+            for left, right in ((images, texts), (images, images), (texts, texts))
+        )
+        cosine: Floats = both / np.maximum(np.sqrt(image) * np.sqrt(text), np.finfo(np.float64).tiny)
+        return cosine

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hf_prune.kernels import Floats
 from hf_prune.methods.score import DynamicsScore
 from hf_prune.signals.signals import Signals
 
@@ -42,5 +40,5 @@ class Perplexity(DynamicsScore):
     higher_is: ClassVar = "harder"
     prefer: ClassVar = "middle"
 
-    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> Floats:
         return signals.dynamics.perplexity(self.epochs)
