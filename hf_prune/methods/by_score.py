@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_prune.arguments import did_you_mean, one_of
 from hf_prune.config import PRUNE_KEYWORDS, named, registered
 from hf_prune.errors import ArgumentTypeError
+from hf_prune.kernels import Floats
 from hf_prune.methods.base import Method
 from hf_prune.methods.choice import Choice
 from hf_prune.methods.score import A_SCORE, Prefer, Score
@@ -47,7 +47,7 @@ class ByScore(Method):
         prefer = self.score.prefer if self.prefer is None else self.prefer
         object.__setattr__(self, "prefer", one_of("prefer", prefer, get_args(Prefer)))
 
-    def scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+    def scores(self, signals: Signals, seed: int) -> Floats:
         return self.score.scores_of(signals, seed)
 
     def select(self, signals: Signals, budget: int, seed: int) -> Choice:

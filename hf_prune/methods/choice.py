@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_prune.kernels import Ints
 from hf_prune.selection.evidence import Evidence
 
 
@@ -23,7 +24,7 @@ class Choice:
             under "warnings" texts.
     """
 
-    rows: NDArray[np.int64]
+    rows: Ints
     scores: NDArray[Any]
     nested: bool = True
     at_least: int = 1
@@ -31,6 +32,6 @@ class Choice:
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def indices(self) -> NDArray[np.int64]:
+    def indices(self) -> Ints:
         """(kept,) int64 the rows, ascending."""
         return np.sort(self.rows)

@@ -6,11 +6,11 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 from datasets.utils import tqdm
-from numpy.typing import NDArray
 
 from hf_prune.arguments import real_number, whole_number
 from hf_prune.config import checked
 from hf_prune.errors import ArgumentError
+from hf_prune.kernels import Floats
 from hf_prune.kernels.graph import Graph, directed_graph, union_graph
 from hf_prune.kernels.greedy import Picks, fading, messages, pick
 from hf_prune.kernels.neighbors import find_neighbors, searched
@@ -102,7 +102,7 @@ class D2(Method):
             return replace(resolved, score=GivenScores() if "scores" in available else AUM())
         return resolved
 
-    def scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+    def scores(self, signals: Signals, seed: int) -> Floats:
         return (self.score or AUM()).scores_of(signals, seed)
 
     def select(self, signals: Signals, budget: int, seed: int) -> Choice:
@@ -129,20 +129,18 @@ class D2(Method):
         np.divide(graph.distances, scale, out=graph.distances)
         return graph, scale, recall
 
-    def densities(
-        self, graph: Graph, difficulty: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def densities(self, graph: Graph, difficulty: Floats) -> tuple[Floats, Floats]:
         """The forward pass over a graph with scaled distances: (n,) messages and (n,) densities."""
         sent = np.maximum(difficulty, SMALLEST_SCORE) if self.graph == "union" else difficulty
         message = messages(graph, sent, fading(self._lengths(graph)))
         return message, message + difficulty if self.forward == "sum" else message * difficulty
 
-    def picks(self, graph: Graph, density: NDArray[np.float64], budget: int) -> Picks:
+    def picks(self, graph: Graph, density: Floats, budget: int) -> Picks:
         """The reverse pass over the same graph."""
         gamma = self.gamma if self.reverse == "weighted" else 0.0
         return pick(graph, density, fading(self._lengths(graph), gamma), budget)
 
-    def _lengths(self, graph: Graph) -> NDArray[np.float64]:
+    def _lengths(self, graph: Graph) -> Floats:
         return graph.distances**2 if self.squared else graph.distances
 
     def explain(self, row: Row) -> list[str]:

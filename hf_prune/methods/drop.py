@@ -12,6 +12,7 @@ from hf_prune.config import Configurable, checked, options_of
 from hf_prune.dynamics.rows import check_finite
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups, listed
+from hf_prune.kernels import Floats
 from hf_prune.methods.base import Method
 from hf_prune.methods.by_score import as_method
 from hf_prune.methods.choice import Choice
@@ -77,17 +78,17 @@ class DRoPQuotas(_Options, Quotas):
     def needs(self) -> frozenset[str]:
         return super().needs | {"dynamics" if self.recalls_from == "train" else "recalls"}
 
-    def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    def weigh(self, groups: Groups, signals: Signals) -> tuple[Floats, dict[str, Any]]:
         errors, details = self.errors(groups, signals)
         return self.weights(errors, groups), details
 
-    def weights(self, errors: NDArray[np.float64], groups: Groups) -> NDArray[np.float64]:
+    def weights(self, errors: Floats, groups: Groups) -> Floats:
         """The rule itself, from (groups,) errors in [0, 1]."""
         # By the largest, because a small number to a high power is 0; only ratios matter.
         weights = (errors / (errors.max(initial=0) or 1)) ** self.temperature
         return weights * groups.sizes if self.allocate == "density" else weights
 
-    def errors(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    def errors(self, groups: Groups, signals: Signals) -> tuple[Floats, dict[str, Any]]:
         """1 - recall of each group, (groups,), smoothed; and what led to it."""
         recalls, warnings = self._recalls(groups, signals)
         smoothed = recalls.smoothed(self.prior)

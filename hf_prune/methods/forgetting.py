@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
+from hf_prune.kernels import Floats
 from hf_prune.methods.score import DynamicsScore
 from hf_prune.signals.signals import Signals
 
@@ -40,7 +40,7 @@ class Forgetting(DynamicsScore):
     )
     higher_is: ClassVar = "harder"
 
-    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> Floats:
         correct = signals.dynamics.in_epochs("correct", self.epochs)
         events = np.zeros(correct.shape[1])
         ever = np.zeros(correct.shape[1], dtype=bool)

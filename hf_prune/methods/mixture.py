@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_prune.arguments import whole_number
 from hf_prune.budget import seat_order
 from hf_prune.config import checked
 from hf_prune.errors import MissingExtraError
+from hf_prune.kernels import Floats, Ints
 from hf_prune.kernels.keyed_hash import keyed_hash
 from hf_prune.methods.base import Method
 from hf_prune.methods.choice import Choice
@@ -55,7 +55,7 @@ class Mixture(Method):
 
     components: int = field(default=3, metadata=checked(whole_number, at_least=1))
 
-    def scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+    def scores(self, signals: Signals, seed: int) -> Floats:
         return Variability().scores_of(signals, seed)
 
     def select(self, signals: Signals, budget: int, seed: int) -> Choice:
@@ -71,7 +71,7 @@ class Mixture(Method):
             order[own_places] = at_random[kind[at_random] == component][: len(own_places)]
         return Choice(order, variability)
 
-    def _components(self, points: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _components(self, points: Floats) -> Ints:
         """(n,) number of each point's component."""
         count = min(self.components, len(points) // ROWS_A_COMPONENT)
         if count < 2:
@@ -83,5 +83,5 @@ class Mixture(Method):
         with warnings.catch_warnings():
             # Of fewer different points than components, and of a fit that still moves a little.
             warnings.simplefilter("ignore")
-            component: NDArray[np.int64] = GaussianMixture(count, random_state=0).fit_predict(points)
+            component: Ints = GaussianMixture(count, random_state=0).fit_predict(points)
         return component.astype(np.int64)

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from datasets.utils import tqdm
-from numpy.typing import NDArray
 
 from hf_prune.budget import seat_order
 from hf_prune.config import checked
 from hf_prune.errors import ArgumentTypeError
 from hf_prune.groups import Groups, few_left
+from hf_prune.kernels import Floats
 from hf_prune.methods.base import Method
 from hf_prune.methods.by_score import as_method
 from hf_prune.methods.choice import Choice
@@ -79,9 +79,7 @@ class PerClass(Method):
         choice = self.by_weight(groups, weights, signals, budget, seed)
         return replace(choice, details=details | choice.details)
 
-    def by_weight(
-        self, groups: Groups, weights: NDArray[np.float64], signals: Signals, budget: int, seed: int
-    ) -> Choice:
+    def by_weight(self, groups: Groups, weights: Floats, signals: Signals, budget: int, seed: int) -> Choice:
         """The choice where the groups have these weights, (groups,) >= 0, whatever `quotas` makes of the signals."""
         at_least = self.quotas.min_per_class
         places = seat_order(weights, groups.sizes, budget, at_least=at_least)

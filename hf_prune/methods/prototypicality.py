@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_prune.arguments import whole_number
 from hf_prune.config import checked
+from hf_prune.kernels import Floats
 from hf_prune.kernels.candidates import Centred
 from hf_prune.kernels.tiles import tiles
 from hf_prune.methods.score import Score
@@ -57,7 +57,7 @@ class Prototypicality(Score):
 
     clusters: int | None = field(default=None, metadata=checked(whole_number, at_least=1))
 
-    def score(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+    def score(self, signals: Signals, seed: int) -> Floats:
         import faiss
 
         centred = Centred(signals.embeddings)

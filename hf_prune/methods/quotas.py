@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_prune.arguments import did_you_mean
 from hf_prune.config import Configurable, named, registered
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups
+from hf_prune.kernels import Floats
 from hf_prune.signals.signals import Signals
 
 
@@ -20,7 +20,7 @@ class Quotas(Configurable):
     min_per_class: int = 0
     """Rows that every group keeps at least."""
 
-    def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    def weigh(self, groups: Groups, signals: Signals) -> tuple[Floats, dict[str, Any]]:
         """Weight of each group, (groups,) float64 >= 0, and what led to it as JSON values for the record."""
         raise NotImplementedError
 
@@ -31,7 +31,7 @@ class ProportionalQuotas(Quotas):
 
     name: ClassVar[str] = "proportional"
 
-    def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    def weigh(self, groups: Groups, signals: Signals) -> tuple[Floats, dict[str, Any]]:
         return groups.sizes.astype(np.float64), {}
 
 
@@ -41,7 +41,7 @@ class EqualQuotas(Quotas):
 
     name: ClassVar[str] = "equal"
 
-    def weigh(self, groups: Groups, signals: Signals) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    def weigh(self, groups: Groups, signals: Signals) -> tuple[Floats, dict[str, Any]]:
         return np.ones(len(groups.names)), {}
 
 

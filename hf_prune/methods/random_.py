@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hf_prune.kernels import Floats
 from hf_prune.kernels.keyed_hash import keyed_hash
 from hf_prune.methods.base import Method
 from hf_prune.methods.choice import Choice
@@ -32,7 +32,7 @@ class Random(Method):
 
     name: ClassVar[str] = "random"
 
-    def scores(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+    def scores(self, signals: Signals, seed: int) -> Floats:
         return keyed_hash(seed, signals.ids) / 2.0**64
 
     def select(self, signals: Signals, budget: int, seed: int) -> Choice:

@@ -10,6 +10,7 @@ from hf_prune.arguments import instance_of, whole_number
 from hf_prune.config import Configurable, checked
 from hf_prune.dynamics.dynamics import Epochs, TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.kernels import Floats
 from hf_prune.signals.signals import Signals
 
 Prefer = Literal["hard", "easy", "middle"]
@@ -31,10 +32,10 @@ class Score(Configurable):
         """(n,) finite score of every row of the whole dataset."""
         raise NotImplementedError
 
-    def scores_of(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+    def scores_of(self, signals: Signals, seed: int) -> Floats:
         """(n,) `score` for the rows of `signals`, computed once over the whole dataset, and checked."""
 
-        def compute(whole: Signals) -> NDArray[np.float64]:
+        def compute(whole: Signals) -> Floats:
             scores = np.asarray(self.score(whole, seed), dtype=np.float64)
             if scores.shape != (len(whole),):
                 raise ArgumentError(
@@ -48,17 +49,17 @@ class Score(Configurable):
 
         return signals.shared((self, seed), compute)
 
-    def of_run(self, dynamics: TrainingDynamics) -> NDArray[np.float64]:
+    def of_run(self, dynamics: TrainingDynamics) -> Floats:
         """(n,) `score` of a training run, for scores that read nothing else."""
         return self.scores_of(Signals(len(dynamics), {"dynamics": dynamics}), seed=0)
 
-    def difficulty(self, signals: Signals, seed: int) -> NDArray[np.float64]:
+    def difficulty(self, signals: Signals, seed: int) -> Floats:
         """(n,) the score turned so that higher is harder, and never negative.
 
         If the lowest oriented score of the whole dataset is negative it is subtracted; others are used as they are.
         """
 
-        def turn(whole: Signals) -> NDArray[np.float64]:
+        def turn(whole: Signals) -> Floats:
             scores = self.scores_of(whole, seed)
             oriented = scores if self.higher_is == "harder" else -scores
             lowest = oriented.min(initial=0.0)

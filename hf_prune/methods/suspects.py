@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.groups import Groups, listed
+from hf_prune.kernels import Floats, Ints
 from hf_prune.kernels.neighbors import find_neighbors, searched
 from hf_prune.kernels.suspects import most_of, most_suspect, suspect_fraction, votes
 from hf_prune.signals.signals import LAST_FEATURES, Signals
@@ -23,7 +24,7 @@ RARE = 12
 """Rows of a class up to which it is named when it loses any."""
 
 
-def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> NDArray[np.int64]:
+def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> Ints:
     """(n,) int64 place of each row among the suspects, 1 = the most suspect; 0 for a row that is none.
 
     The suspects are those of the whole dataset, also where `signals` is one class of it. What it has learnt goes into
@@ -59,14 +60,14 @@ def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> NDArray[np.in
     return signals.shared(("suspects", cutoff), find)
 
 
-def _by_margin(whole: Signals, fraction: float) -> NDArray[np.int64]:
+def _by_margin(whole: Signals, fraction: float) -> Ints:
     margin = whole.dynamics.mean("margin")
     cut = np.sort(np.argsort(margin, kind="stable")[: round(fraction * len(whole))])
     whole.notes["cutoff"] = {"cutoff": fraction, "cut": len(cut), "rows": len(whole)}
     return _places(cut, margin)
 
 
-def _by_trust(whole: Signals) -> NDArray[np.int64]:
+def _by_trust(whole: Signals) -> Ints:
     labels, dynamics, n = whole.labels, whole.dynamics, len(whole)
     track = partial(tqdm, desc="Nearest neighbours for the cutoff", delay=2)
     k = min(NEIGHBORS, n - 1)
@@ -96,7 +97,7 @@ def _by_trust(whole: Signals) -> NDArray[np.int64]:
     return _places(cut, trust)
 
 
-def _places(cut: NDArray[np.int64], trust: NDArray[np.float64]) -> NDArray[np.int64]:
+def _places(cut: Ints, trust: Floats) -> Ints:
     """(n,) place of each of the rows `cut`, ascending: of the highest trust, then the lowest row, is the last."""
     places = np.zeros(len(trust), dtype=np.int64)
     places[cut[np.argsort(-trust[cut], kind="stable")]] = np.arange(len(cut), 0, -1)
@@ -114,7 +115,7 @@ def _stopping_epoch(dynamics: TrainingDynamics, upheld: NDArray[np.bool_]) -> in
     return int(np.argmax(np.where(2 * seen >= seen.max(), agree / np.maximum(seen, 1), -1)))
 
 
-def _lead(dynamics: TrainingDynamics, stop: int) -> NDArray[np.float64]:
+def _lead(dynamics: TrainingDynamics, stop: int) -> Floats:
     """(n,) mean over the first `stop` epochs of p of the label less the largest other p; 0 for rows unseen in them."""
     total, seen = np.zeros(len(dynamics)), np.zeros(len(dynamics))
     for loss, margin in zip(dynamics["loss"][:stop], dynamics["margin"][:stop], strict=True):
@@ -124,7 +125,7 @@ def _lead(dynamics: TrainingDynamics, stop: int) -> NDArray[np.float64]:
         known = ~np.isnan(lead)
         np.add(total, lead, out=total, where=known)
         seen += known
-    mean: NDArray[np.float64] = total / np.maximum(seen, 1)
+    mean: Floats = total / np.maximum(seen, 1)
     return mean
 
 
@@ -144,7 +145,7 @@ def _embedding_warnings(origin: str, dynamics: TrainingDynamics) -> list[str]:
     return warnings
 
 
-def _class_warnings(labels: Groups, lost: NDArray[np.int64]) -> list[str]:
+def _class_warnings(labels: Groups, lost: Ints) -> list[str]:
     sizes, warnings = labels.sizes, []
     for what, hit in (
         (f"classes of at most {RARE} rows lose rows", sizes <= RARE),
