@@ -133,3 +133,11 @@ def test_rows_that_no_epoch_showed_are_refused():
         dynamics[signal][:, 7] = np.nan
     with pytest.raises(hf_prune.ArgumentError, match=r"1 of 1200 rows were never seen .* the first is row 7"):
         suspects(signals(points, labels, dynamics), "auto")
+
+
+@pytest.mark.parametrize("quantity", ["loss", "margin"])
+def test_infinite_numbers_are_no_rows_that_were_not_shown(quantity):
+    points, labels, _, dynamics = clusters(0.2)
+    dynamics[quantity][0, 5] = np.inf
+    with pytest.raises(hf_prune.ArgumentError, match=f"`dynamics`: in epoch 0 row 5 has the {quantity} inf"):
+        suspects(signals(points, labels, dynamics), "auto")
