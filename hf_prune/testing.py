@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from datasets import ClassLabel, Dataset, concatenate_datasets
+from datasets import ClassLabel, Dataset, Features, Value, concatenate_datasets
 from numpy.typing import NDArray
 
 from hf_prune.config import from_config
@@ -63,9 +63,10 @@ class Material:
 
     def dataset(self, needs: frozenset[str]) -> Dataset:
         """The rows, with a column for each that the method groups by."""
-        grouping = [name.removeprefix(COLUMN) for name in needs if name.startswith(COLUMN)]
-        columns = {column: list(map(str, self.labels)) for column in grouping} | {"label": self.labels}
-        dataset = Dataset.from_dict(columns).cast_column("label", ClassLabel(self.classes))
+        grouping = {name.removeprefix(COLUMN) for name in needs if name.startswith(COLUMN)} - {"label"}
+        rows = {"label": self.labels} | {column: list(map(str, self.labels)) for column in grouping}
+        kinds = {"label": ClassLabel(self.classes)} | {column: Value("string") for column in grouping}
+        dataset = Dataset.from_dict(rows, features=Features(kinds))
         return dataset if self.columns is None else concatenate_datasets([dataset, self.columns(self.n)], axis=1)
 
     def passed(self, needs: frozenset[str]) -> dict[str, Any]:
