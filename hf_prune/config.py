@@ -176,12 +176,11 @@ def describe(config: Mapping[str, Any]) -> str:
 
 def _defaults(cls: type) -> dict[str, Any]:
     """The options that have a default, as they stand in a config."""
-    defaults = {}
+    defaults: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
-        if field.default_factory is not dataclasses.MISSING:
-            defaults[field.name] = _plain(field.default_factory())
-        elif field.default is not dataclasses.MISSING:
-            defaults[field.name] = _plain(field.default)
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if default is not dataclasses.MISSING:
+            defaults[field.name] = _plain(default)
     return defaults
 
 
