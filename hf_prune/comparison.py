@@ -107,12 +107,7 @@ class Comparison:
     @property
     def keeps(self) -> tuple[float | int, ...]:
         """The sizes, as they were given."""
-        return tuple(self._kept)
-
-    @property
-    def _kept(self) -> dict[float | int, int]:
-        """The number of rows by size, which is one for all methods."""
-        return {result.keep: result.kept for result in self.results if result.method != FULL}
+        return tuple(dict.fromkeys(result.keep for result in self.results if result.method != FULL))
 
     def of(self, method: str, keep: float | int = 1.0) -> tuple[Result, ...]:
         """The results of one method at one size, one for each seed; `of(FULL)` are those on all rows.
@@ -145,10 +140,11 @@ class Comparison:
         def cell(method: str, keep: float | int = 1.0) -> str:
             return f"{self.accuracy(method, keep)} ({self.worst_class(method, keep)})"
 
+        kept = [self.of(self.methods[0], keep)[0].kept for keep in self.keeps]
         rows = [
-            ["method", *(f"keep {size_text(keep)} ({kept:,} rows)" for keep, kept in self._kept.items())],
-            ["---"] * (1 + len(self.keeps)),
-            [f"{FULL} ({self.of(FULL)[0].kept:,})"] + [cell(FULL)] * len(self.keeps),
+            ["method", *(f"keep {size_text(keep)} ({n:,} rows)" for keep, n in zip(self.keeps, kept, strict=True))],
+            ["---"] * (1 + len(kept)),
+            [f"{FULL} ({self.of(FULL)[0].kept:,})"] + [cell(FULL)] * len(kept),
             *([method, *(cell(method, keep) for keep in self.keeps)] for method in self.methods),
         ]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -163,7 +159,7 @@ class Comparison:
         >>> [axes.get_title() for axes in Comparison(("cat", "dog"), tuple(results)).plot().axes]
         ['Average', 'Worst class']
         """
-        kept = self._kept
+        kept = {keep: self.of(self.methods[0], keep)[0].kept for keep in self.keeps}
         keeps = sorted(kept, key=kept.__getitem__)
         panels = [
             Panel(title, measure, of(FULL), {method: [of(method, keep) for keep in keeps] for method in self.methods})
