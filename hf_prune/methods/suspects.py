@@ -9,6 +9,7 @@ from datasets.utils import tqdm
 from numpy.typing import NDArray
 
 from hf_prune.dynamics.dynamics import TrainingDynamics
+from hf_prune.dynamics.rows import check_finite
 from hf_prune.errors import ArgumentError
 from hf_prune.groups import Groups, listed
 from hf_prune.kernels.neighbors import find_neighbors, searched
@@ -54,7 +55,7 @@ def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> NDArray[np.in
     Cost: O(epochs * n), and for "auto" the O(n^2 d) of a nearest-neighbour graph of all rows.
 
     Raises:
-        ArgumentError: rows that no epoch showed.
+        ArgumentError: rows that no epoch showed, or an infinite loss.
     """
     find = _by_trust if cutoff == "auto" else partial(_by_margin, fraction=float(cutoff))
     return signals.shared(("suspects", cutoff), find)
@@ -121,7 +122,8 @@ def _stopping_epoch(dynamics: TrainingDynamics, upheld: NDArray[np.bool_]) -> in
 def _lead(dynamics: TrainingDynamics, stop: int) -> NDArray[np.float64]:
     """(n,) mean over the first `stop` epochs of p of the label less the largest other p; 0 for rows unseen in them."""
     total, seen = np.zeros(len(dynamics)), np.zeros(len(dynamics))
-    for loss, margin in zip(dynamics["loss"][:stop], dynamics["margin"][:stop], strict=True):
+    for epoch, (loss, margin) in enumerate(zip(dynamics["loss"][:stop], dynamics["margin"][:stop], strict=True)):
+        check_finite(loss, "loss", epoch)
         loss = loss.astype(np.float64)
         # Both from logarithms: p_true is 0 in float32 long before its ratio to the other p is.
         lead = np.exp(-loss) - np.exp(-np.maximum(loss + margin, 0))

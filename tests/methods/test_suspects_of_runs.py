@@ -133,3 +133,12 @@ def test_rows_that_no_epoch_showed_are_refused():
         dynamics[signal][:, 7] = np.nan
     with pytest.raises(hf_prune.ArgumentError, match=r"1 of 1200 rows were never seen .* the first is row 7"):
         suspects(signals(points, labels, dynamics), "auto")
+
+
+def test_a_logit_of_minus_infinity_is_no_row_that_was_not_shown():
+    points, labels, _, dynamics = clusters(0.2)
+    diverged = dynamics.take(np.arange(N))
+    for signal, value in {"loss": np.inf, "margin": -np.inf, "p_true": 0, "correct": 0}.items():
+        diverged[signal][1, 7] = value
+    with pytest.raises(hf_prune.ArgumentError, match="`dynamics`: in epoch 1 row 7 has the loss inf"):
+        suspects(signals(points, labels, diverged), "auto")
