@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from datasets import Dataset
 
 import hf_prune
 from hf_prune import ByScore
@@ -121,6 +122,10 @@ def test_bad_ends():
         hf_prune.ArgumentTypeError, match=r"`score`: wanted a Score such as `hf_prune.AUM\(\)`, got 'aum'"
     ):
         ByScore("aum")
+    with pytest.raises(
+        hf_prune.ArgumentTypeError, match=r"a score has no `prefer`; pass ByScore\(AUM\(epochs=None\), prefer='hard'\)"
+    ):
+        Dataset.from_dict({"label": [0, 1]}).prune(hf_prune.AUM(), keep=1, prefer="hard")
 
 
 def test_epochs_past_the_recorded_ones():
