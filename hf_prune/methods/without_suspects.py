@@ -60,6 +60,11 @@ class WithoutSuspects(Method):
     within: Method = field(metadata=checked(as_method))
     cutoff: Cutoff = field(default="auto", metadata=checked(checked_cutoff))
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if any(isinstance(part, WithoutSuspects) for part in self.within.walk()):
+            raise ArgumentError(f"`within`: {self.within!r} has a cutoff of its own; leave one of the two out")
+
     @property
     def needs(self) -> frozenset[str]:
         if self.cutoff == "auto":

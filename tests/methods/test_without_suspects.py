@@ -78,6 +78,8 @@ def test_a_cutoff_twice_and_quotas_around_a_modifier():
     for cutoff in (0, 0.2, "auto"):
         with pytest.raises(hf_prune.ArgumentError, match=r"`cutoff`: WithoutSuspects.* has a cutoff of its own"):
             dataset(labels).prune(method, cutoff=cutoff, **given)
+    with pytest.raises(hf_prune.ArgumentError, match=r"`within`: PerClass.* has a cutoff of its own"):
+        hf_prune.WithoutSuspects(hf_prune.PerClass(method))
     alike = [
         dataset(labels).prune(method, quotas="equal", **given),
         dataset(labels).prune(hf_prune.D2(k=5), cutoff=0.2, quotas="equal", **given),
