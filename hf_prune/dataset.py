@@ -111,7 +111,7 @@ def prune(
         raise ArgumentError(f"`split`: wanted none for a Dataset, got {split!r}; it names splits of a DatasetDict")
     inputs = Inputs(dataset, label_column, by, passed)
     keywords = {"quotas": quotas, "by": by, "cutoff": cutoff}
-    chosen, notes = _modified(method, options, keywords, inputs.available)
+    chosen, notes = _modified(method, options, keywords, inputs)
     budget = resolve_keep(keep, len(dataset))
     seed = whole_number("seed", seed, at_least=0)
     if seed >= 2**64:
@@ -157,7 +157,7 @@ def _check_dataset(dataset: Any) -> None:
 
 
 def _modified(
-    given: Any, options: dict[str, Any], keywords: dict[str, Any], available: frozenset[str]
+    given: Any, options: dict[str, Any], keywords: dict[str, Any], inputs: Inputs
 ) -> tuple[Method, list[str]]:
     """The method with the quotas and the cutoff around it that the `keywords` of `prune` ask for; notes on that."""
     if isinstance(given, str) and (cls := registered("method").get(given)) is not None:
@@ -179,7 +179,7 @@ def _modified(
             method = replace(method, within=PerClass(method.within, quotas))
         else:
             method = PerClass(method, quotas)
-    return with_cutoff(method, cutoff, available)
+    return with_cutoff(method, cutoff, inputs.available, inputs.task)
 
 
 def _finish(dataset: Dataset, selection: Selection) -> Dataset:

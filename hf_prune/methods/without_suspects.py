@@ -1,6 +1,6 @@
 """Any method, run without the rows whose labels are suspect."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -105,19 +105,22 @@ class WithoutSuspects(Method):
             raise ValueError(f"the details of the cutoff lack {error}") from error
 
 
-def with_cutoff(method: Method, cutoff: Cutoff | None, available: frozenset[str]) -> tuple[Method, list[str]]:
+def with_cutoff(
+    method: Method, cutoff: Cutoff | None, available: frozenset[str], task: Callable[[], str]
+) -> tuple[Method, list[str]]:
     """The method with the rows held back that `cutoff=` of `prune` means, and notes for the record.
 
     Args:
         cutoff: None means "auto" for methods that ask for it (`cutoff_by_default`), where the signals for it are
             there, and else 0.
         available: names of the signals that were passed.
+        task: gives that of the dynamics; asked only where they are there.
     """
     inside = any(isinstance(part, WithoutSuspects) for part in method.walk())
     if cutoff is None:
         if inside or not any(getattr(part, "cutoff_by_default", False) for part in method.walk()):
             return method, []
-        if reason := _why_not(available):
+        if reason := _why_not(available, task):
             return method, [f"cutoff 0: {reason}"]
         return WithoutSuspects(method), []
     if inside:
@@ -125,13 +128,15 @@ def with_cutoff(method: Method, cutoff: Cutoff | None, available: frozenset[str]
     return (WithoutSuspects(method, cutoff) if checked_cutoff("cutoff", cutoff) else method), []
 
 
-def _why_not(available: frozenset[str]) -> str | None:
+def _why_not(available: frozenset[str], task: Callable[[], str]) -> str | None:
     """Why nothing is held back with these signals; None where "auto" has what it reads."""
     if "scores" in available:
         return "scores= were passed"
     if "dynamics" not in available:
         return "no dynamics were passed"
-    return None if "labels" in available else "there is no label column"
+    if "labels" not in available:
+        return "there is no label column"
+    return None if task() == "single-label" else f"a row has no single label in dynamics of the task {task()!r}"
 
 
 def _lines(note: Mapping[str, Any]) -> list[str]:
