@@ -97,11 +97,10 @@ class SelectionData:
 
     @property
     def dropped_before(self) -> NDArray[np.bool_]:
-        """(n,) whether an earlier step dropped the row: the last one has scores, and none for it."""
+        """(n,) whether an earlier step dropped the row; False for all where the last one didn't score all it saw."""
         unscored = np.isnan(self.scores)
-        if len(self.steps) == 1 or unscored[self.indices].any():
-            return np.zeros(self.n, dtype=bool)
-        return unscored
+        unseen = self.n - self.steps[-1].n
+        return unscored if np.count_nonzero(unscored) == unseen else np.zeros(self.n, dtype=bool)
 
     def at(self, *, keep: float | int) -> Self:
         """The selection at a smaller budget, without computing anything again.
