@@ -37,6 +37,13 @@ def test_forgetting_events(correct, events):
     assert scores.tolist() == [events]
 
 
+def test_forgetting_of_rows_with_many_tokens_is_not_blamed_on_merging():
+    run = recorded("correct", [[0.25], [1.0]]).dynamics
+    run.task = "token-classification"
+    with pytest.raises(hf_prune.ArgumentError, match="'token-classification' are right in a share of their tokens"):
+        run.scores("forgetting")
+
+
 def test_forgetting_in_a_range_of_epochs():
     signals = recorded("correct", [[0], [1], [0], [1]])
     assert hf_prune.Forgetting(epochs=(2, 4)).score(signals, seed=0).tolist() == [0]
