@@ -163,7 +163,7 @@ class SelectionData:
         ]
         for column, values in self.details.get("by_group", {}).items():
             for row, value in zip(table, values, strict=True):
-                row[column] = value
+                row.setdefault(column, value)  # what a rule of another package calls "kept" is not what was kept
         return table
 
     def summary(self) -> str:
