@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import datasets
+import numpy as np
 from datasets import Dataset, DatasetDict, NamedSplit
 
 from hf_prune.arguments import did_you_mean, whole_number
@@ -15,6 +16,7 @@ from hf_prune.config import registered
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.methods.base import Method
 from hf_prune.methods.by_score import as_method
+from hf_prune.methods.choice import Choice
 from hf_prune.methods.per_class import PerClass
 from hf_prune.methods.quotas import QuotasLike, checked_quotas
 from hf_prune.methods.score import Score
@@ -120,6 +122,7 @@ def prune(
     chosen = chosen.resolve(inputs.available)
     signals = inputs.signals(chosen.needs, chosen)
     choice = chosen.select(signals, budget, seed)
+    _check_choice(chosen, choice, budget, len(dataset))
     details = choice.details | ({"notes": notes} if notes else {}) | signals.notes
     record, versions = inputs.record(), _versions(chosen, with_encoder=encoder is not None)
     step = Step(chosen.to_config(), plain_keep(keep), seed, len(dataset), budget, record, details, versions)
@@ -180,6 +183,17 @@ def _modified(
         else:
             method = PerClass(method, quotas)
     return with_cutoff(method, cutoff, inputs.available, inputs.task)
+
+
+def _check_choice(method: Method, choice: Choice, budget: int, n: int) -> None:
+    """Refuse what a method of another package chose where it isn't the budget, exactly."""
+    distinct = np.unique(choice.rows[(choice.rows >= 0) & (choice.rows < n)])
+    if len(choice.rows) != budget or len(distinct) != budget or choice.scores.shape != (n,):
+        raise ArgumentError(
+            f"`method`: wanted of {method!r} {budget} rows, each another of {n}, and {n} scores; got "
+            f"{len(choice.rows)} rows, {len(distinct)} of them different and there, and scores of shape "
+            f"{choice.scores.shape}; hold it to this with hf_prune.testing.check_method(method)"
+        )
 
 
 def _finish(dataset: Dataset, selection: Selection) -> Dataset:
