@@ -180,3 +180,12 @@ def test_no_option_may_have_the_name_of_a_keyword_of_prune():
 
         class Seeded(hf_prune.Method):
             seed: int = 0
+
+
+def test_a_score_and_a_method_have_two_names():
+    with pytest.raises(hf_prune.ArgumentError, match="Mine: 'random' is a method already; give it another name"):
+
+        class Mine(hf_prune.Score):
+            name = "random"
+
+    assert "random" not in registered("score")
