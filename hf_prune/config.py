@@ -17,6 +17,9 @@ PRUNE_KEYWORDS = frozenset(
 )
 """Words that `prune` takes itself, so that no option may have their name."""
 
+_ASKED_FOR_ALIKE = {"method": "score", "score": "method"}
+"""Kinds that `prune` takes by the same word, so that no two of them may have one name."""
+
 _BY_TYPE: dict[Any, Callable[[str, Any], Any]] = {bool: true_or_false, str: text}
 
 
@@ -46,6 +49,9 @@ class Configurable:
         if taken := sorted(PRUNE_KEYWORDS & set(inspect.get_annotations(cls)) - cls.handed_over):
             raise ArgumentError(f"{cls.__name__}: `prune` takes {taken} itself; give these options other names")
         if "name" in cls.__dict__:
+            other = _ASKED_FOR_ALIKE.get(cls.kind, "")
+            if cls.name in _REGISTRY.get(other, {}):
+                raise ArgumentError(f"{cls.__name__}: {cls.name!r} is a {other} already; give it another name")
             _REGISTRY.setdefault(cls.kind, {})[cls.name] = cls
 
     def __post_init__(self) -> None:

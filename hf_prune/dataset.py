@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import datasets
+import numpy as np
 from datasets import Dataset, DatasetDict, NamedSplit
 
 from hf_prune.arguments import did_you_mean, whole_number
@@ -15,6 +16,7 @@ from hf_prune.config import registered
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.methods.base import Method
 from hf_prune.methods.by_score import as_method
+from hf_prune.methods.choice import Choice
 from hf_prune.methods.per_class import PerClass
 from hf_prune.methods.quotas import QuotasLike, checked_quotas
 from hf_prune.methods.score import Score
@@ -99,7 +101,7 @@ def prune(
     if split is not None:
         raise ArgumentError(f"`split`: wanted none for a Dataset, got {split!r}; it names splits of a DatasetDict")
     inputs = Inputs(dataset, label_column, by, passed)
-    chosen, notes = _modified(method, options, inputs.available, **modifiers)
+    chosen, notes = _modified(method, options, inputs, **modifiers)
     budget = resolve_keep(keep, len(dataset))
     seed = whole_number("seed", seed, at_least=0)
     if seed >= 2**64:
@@ -108,6 +110,7 @@ def prune(
     chosen = chosen.resolve(inputs.available)
     signals = inputs.signals(chosen.needs, chosen)
     choice = chosen.select(signals, budget, seed)
+    _check_choice(chosen, choice, budget, len(dataset))
     details = choice.details | ({"notes": notes} if notes else {}) | signals.notes
     record, versions = inputs.record(), _versions(chosen, with_encoder=encoder is not None)
     step = Step(chosen.to_config(), plain_keep(keep), seed, len(dataset), budget, record, details, versions)
@@ -153,7 +156,7 @@ def _check_dataset(dataset: Any) -> None:
 
 
 def _modified(
-    given: Any, options: dict[str, Any], available: frozenset[str], *, quotas: Any, by: Any, cutoff: Any
+    given: Any, options: dict[str, Any], inputs: Inputs, *, quotas: Any, by: Any, cutoff: Any
 ) -> tuple[Method, list[str]]:
     """The method with the quotas and the cutoff around it that the keywords of `prune` ask for; notes on that."""
     handed_over = getattr(registered("method").get(given), "handed_over", ()) if isinstance(given, str) else ()
@@ -174,7 +177,18 @@ def _modified(
             method = replace(method, within=PerClass(method.within, quotas))
         else:
             method = PerClass(method, quotas)
-    return with_cutoff(method, cutoff, available)
+    return with_cutoff(method, cutoff, inputs.available, inputs.task)
+
+
+def _check_choice(method: Method, choice: Choice, budget: int, n: int) -> None:
+    """Refuse what a method of another package chose where it isn't the budget, exactly."""
+    distinct = np.unique(choice.rows[(choice.rows >= 0) & (choice.rows < n)])
+    if len(choice.rows) != budget or len(distinct) != budget or choice.scores.shape != (n,):
+        raise ArgumentError(
+            f"`method`: wanted of {method!r} {budget} rows, each another of {n}, and {n} scores; got "
+            f"{len(choice.rows)} rows, {len(distinct)} of them different and there, and scores of shape "
+            f"{choice.scores.shape}; hold it to this with hf_prune.testing.check_method(method)"
+        )
 
 
 def _versions(method: Method, *, with_encoder: bool) -> dict[str, str]:

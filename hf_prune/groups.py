@@ -129,7 +129,7 @@ def _arrow(name: str, values: Any) -> Any:
     wanted = f"`{name}`: wanted one int, string or bool for each row"
     try:
         array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise ArgumentTypeError(f"{wanted}, got {type(values).__name__} ({error})") from error
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()

@@ -38,7 +38,7 @@ class Material:
         classes: of the labels.
         ties: whether everything is constant, so that all rows tie.
         task: of the training dynamics.
-        columns: more columns of the dataset, by name a function from n to the values.
+        columns: more columns of the dataset, a function from n to a Dataset that holds them.
     """
 
     n: int = 40

@@ -47,7 +47,7 @@ def test_rows_in_no_group_are_left_out():
     assert [rows.tolist() for rows in without.rows()] == [[], [1]]
 
 
-@pytest.mark.parametrize("values", [[0.5, 1.0], np.array([1.0]), [[1], [2]], [1, "a"], 5, [{"a": 1}]])
+@pytest.mark.parametrize("values", [[0.5, 1.0], np.array([1.0]), [[1], [2]], [1, "a"], 5, [{"a": 1}], [2**70, 1]])
 def test_types_that_are_refused(values):
     with pytest.raises(ArgumentTypeError, match="`by`: wanted one int, string or bool for each row"):
         encode("by", values)

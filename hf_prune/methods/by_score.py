@@ -76,6 +76,10 @@ def as_method(argument: str, value: Any, options: Mapping[str, Any] | None = Non
         wanted = "a Method such as `hf_prune.Random()`" if options is None else by_name
         raise ArgumentTypeError(f"`{argument}`: wanted {wanted}, got {value!r}")
     if options:
+        if isinstance(value, Score) and set(options) == {"prefer"}:
+            raise ArgumentTypeError(
+                f"`{argument}`: a score has no `prefer`; pass ByScore({value!r}, prefer={options['prefer']!r})"
+            )
         hint = did_you_mean(next(iter(options)), PRUNE_KEYWORDS)
         raise ArgumentTypeError(
             f"unknown keywords {sorted(options)}.{hint} The method is an object, {value!r}: give its options there"

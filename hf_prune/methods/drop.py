@@ -60,7 +60,7 @@ class DRoPQuotas(_Options, Quotas):
         temperature: >= 0; 1 is the paper's, 0 makes all densities (or counts) equal. Ours. The paper's overshoots
             where classes are unequally hard; 0.5 costs less average accuracy.
         prior: (a, b) of the Beta prior by which recalls are smoothed where the held-out counts are known. Ours.
-        min_per_class: rows that every class keeps at least. Ours.
+        min_per_class: rows that every class keeps at least; all where it has fewer, or a cutoff leaves fewer. Ours.
         missing: what becomes of a class without a recall: "error", or "pooled", with a warning the recall of all
             classes together. Ours.
         recalls_from: "held-out" reads `recalls=`. "train" takes the share of each class's rows that `dynamics` has

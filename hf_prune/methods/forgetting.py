@@ -21,7 +21,7 @@ class Forgetting(DynamicsScore):
     Cost: O(epochs * n).
 
     Raises:
-        ArgumentError: the dynamics are merged from runs that disagree.
+        ArgumentError: the dynamics are merged from runs that disagree, or are means over tokens.
 
     Reference: Toneva et al. (2019), Algorithm 1. *Deviations*: the paper gives never-learnt examples infinitely many
     events; epochs + 1 puts them in the same place, above all others, and keeps the score a number that D2 can use.
@@ -47,6 +47,12 @@ class Forgetting(DynamicsScore):
         before = np.zeros(correct.shape[1], dtype=np.float32)
         for now in correct:
             if ((now > 0) & (now < 1)).any():
+                if signals.dynamics.task not in ("single-label", "multi-label"):
+                    raise ArgumentError(
+                        "`forgetting` counts rows that are right or wrong as a whole, and those of the task "
+                        f"{signals.dynamics.task!r} are right in a share of their tokens; pass "
+                        '"el2n" or "variability"'
+                    )
                 raise ArgumentError(
                     "`forgetting` counts events of one run, and these dynamics are the mean of several; average what "
                     'each run scores: np.mean([run.scores("forgetting") for run in runs], axis=0)'

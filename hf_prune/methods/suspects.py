@@ -55,7 +55,7 @@ def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> Ints:
     Cost: O(epochs * n), and for "auto" the O(n^2 d) of a nearest-neighbour graph of all rows.
 
     Raises:
-        ArgumentError: rows that no epoch showed, or infinite numbers in the dynamics.
+        ArgumentError: rows that no epoch showed, or an infinite loss.
     """
     find = _by_trust if cutoff == "auto" else partial(_by_margin, fraction=float(cutoff))
     return signals.shared(("suspects", cutoff), find)
@@ -119,10 +119,9 @@ def _stopping_epoch(dynamics: TrainingDynamics, upheld: NDArray[np.bool_]) -> in
 def _lead(dynamics: TrainingDynamics, stop: int) -> Floats:
     """(n,) mean over the first `stop` epochs of p of the label less the largest other p; 0 for rows unseen in them."""
     total, seen = np.zeros(len(dynamics)), np.zeros(len(dynamics))
-    for epoch in range(stop):
-        loss, margin = dynamics["loss"][epoch].astype(np.float64), dynamics["margin"][epoch]
+    for epoch, (loss, margin) in enumerate(zip(dynamics["loss"][:stop], dynamics["margin"][:stop], strict=True)):
         check_finite(loss, "loss", epoch)
-        check_finite(margin, "margin", epoch)
+        loss = loss.astype(np.float64)
         # Both from logarithms: p_true is 0 in float32 long before its ratio to the other p is.
         lead = np.exp(-loss) - np.exp(-np.maximum(loss + margin, 0))
         known = ~np.isnan(lead)

@@ -1,6 +1,6 @@
 """Any method, run without the rows whose labels are suspect."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -62,6 +62,11 @@ class WithoutSuspects(Method):
     within: Method = field(metadata=checked(as_method))
     cutoff: Cutoff = field(default="auto", metadata=checked(checked_cutoff))
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if any(isinstance(part, WithoutSuspects) for part in self.within.walk()):
+            raise ArgumentError(f"`within`: {self.within!r} has a cutoff of its own; leave one of the two out")
+
     @property
     def needs(self) -> frozenset[str]:
         if self.cutoff == "auto":
@@ -99,19 +104,22 @@ class WithoutSuspects(Method):
         return [*own, *self.within.summarise(details)]
 
 
-def with_cutoff(method: Method, cutoff: Cutoff | None, available: frozenset[str]) -> tuple[Method, list[str]]:
+def with_cutoff(
+    method: Method, cutoff: Cutoff | None, available: frozenset[str], task: Callable[[], str]
+) -> tuple[Method, list[str]]:
     """The method with the rows held back that `cutoff=` of `prune` means, and notes for the record.
 
     Args:
         cutoff: None means "auto" for methods that ask for it (`cutoff_by_default`), where the signals for it are
             there, and else 0.
         available: names of the signals that were passed.
+        task: gives that of the dynamics; asked only where they are there.
     """
     inside = any(isinstance(part, WithoutSuspects) for part in method.walk())
     if cutoff is None:
         if inside or not any(getattr(part, "cutoff_by_default", False) for part in method.walk()):
             return method, []
-        if reason := _why_not(available):
+        if reason := _why_not(available, task):
             return method, [f"cutoff 0: {reason}"]
         return WithoutSuspects(method), []
     if inside:
@@ -119,13 +127,15 @@ def with_cutoff(method: Method, cutoff: Cutoff | None, available: frozenset[str]
     return (WithoutSuspects(method, cutoff) if checked_cutoff("cutoff", cutoff) else method), []
 
 
-def _why_not(available: frozenset[str]) -> str | None:
+def _why_not(available: frozenset[str], task: Callable[[], str]) -> str | None:
     """Why nothing is held back with these signals; None where "auto" has what it reads."""
     if "scores" in available:
         return "scores= were passed"
     if "dynamics" not in available:
         return "no dynamics were passed"
-    return None if "labels" in available else "there is no label column"
+    if "labels" not in available:
+        return "there is no label column"
+    return None if task() == "single-label" else f"a row has no single label in dynamics of the task {task()!r}"
 
 
 def _lines(note: Mapping[str, Any]) -> list[str]:

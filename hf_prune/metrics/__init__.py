@@ -1,6 +1,6 @@
 """Metrics for the worst class and the worst group, as `evaluate.Metric`s that need no download.
 
-Importing this package imports evaluate, which takes seconds; `import hf_prune` does not do it.
+Imports the ground floor, and evaluate, which takes seconds; `import hf_prune` does not import this room.
 """
 
 from hf_prune.metrics.accuracies import BalancedAccuracy as BalancedAccuracy

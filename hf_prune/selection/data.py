@@ -97,11 +97,10 @@ class SelectionData:
 
     @property
     def dropped_before(self) -> NDArray[np.bool_]:
-        """(n,) whether an earlier step dropped the row: the last one has scores, and none for it."""
+        """(n,) whether an earlier step dropped the row; False for all where the last one didn't score all it saw."""
         unscored = np.isnan(self.scores)
-        if len(self.steps) == 1 or unscored[self.indices].any():
-            return np.zeros(self.n, dtype=bool)
-        return unscored
+        unseen = self.n - self.steps[-1].n
+        return unscored if np.count_nonzero(unscored) == unseen else np.zeros(self.n, dtype=bool)
 
     def at(self, *, keep: float | int) -> Self:
         """The selection at a smaller budget, without computing anything again.
@@ -164,7 +163,7 @@ class SelectionData:
         ]
         for column, values in self.details.get("by_group", {}).items():
             for row, value in zip(table, values, strict=True):
-                row[column] = value
+                row.setdefault(column, value)  # what a rule of another package calls "kept" is not what was kept
         return table
 
     def summary(self) -> str:

@@ -57,6 +57,11 @@ class Inputs:
             names |= {"embeddings", "early_embeddings"}
         return frozenset(names)
 
+    def task(self) -> str:
+        """The task of the dynamics that were passed."""
+        self._passed["dynamics"] = checked_dynamics(self._passed["dynamics"])  # a file is read once
+        return str(self._passed["dynamics"].task)
+
     def signals(self, needs: frozenset[str], method: Any) -> Signals:
         """The signals that `method` needs, checked.
 

@@ -127,6 +127,22 @@ def test_a_method_that_scores_only_what_it_is_shown_can_be_modified_too():
     check_budget(modified, Material())
 
 
+@pytest.mark.parametrize(
+    ("rows", "scores", "message"),
+    [
+        ([0, 1, 2, 3], 40, "got 4 rows, 4 of them"),
+        ([0, 0, 1], 40, "got 3 rows, 2 of them"),
+        ([0, 1, 40], 40, "got 3 rows, 2 of them"),
+        ([0, 1, -1], 40, "got 3 rows, 2 of them"),
+        ([0, 1, 2], 3, r"scores of shape \(3,\)"),
+    ],
+)
+def test_prune_refuses_what_is_not_the_budget(rows, scores, message):
+    method = _plain(select=lambda *shown: hf_prune.Choice(np.array(rows), np.zeros(scores)))
+    with pytest.raises(hf_prune.ArgumentError, match=message):
+        Material().dataset(frozenset()).prune(method, keep=3)
+
+
 BROKEN = {
     "one row too many": (
         lambda self, signals, budget, seed: hf_prune.Choice(np.arange(budget + 1), np.zeros(len(signals))),
@@ -164,3 +180,12 @@ def test_no_option_may_have_the_name_of_a_keyword_of_prune():
 
         class Seeded(hf_prune.Method):
             seed: int = 0
+
+
+def test_a_score_and_a_method_have_two_names():
+    with pytest.raises(hf_prune.ArgumentError, match="Mine: 'random' is a method already; give it another name"):
+
+        class Mine(hf_prune.Score):
+            name = "random"
+
+    assert "random" not in registered("score")

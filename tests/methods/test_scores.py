@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from datasets import Dataset
 
 import hf_prune
 from hf_prune import ByScore
@@ -34,6 +35,13 @@ def recorded(signal, epochs):
 def test_forgetting_events(correct, events):
     scores = hf_prune.Forgetting().score(recorded("correct", np.array([correct]).T), seed=0)
     assert scores.tolist() == [events]
+
+
+def test_forgetting_of_rows_with_many_tokens_is_not_blamed_on_merging():
+    run = recorded("correct", [[0.25], [1.0]]).dynamics
+    run.task = "token-classification"
+    with pytest.raises(hf_prune.ArgumentError, match="'token-classification' are right in a share of their tokens"):
+        run.scores("forgetting")
 
 
 def test_forgetting_in_a_range_of_epochs():
@@ -121,6 +129,10 @@ def test_bad_ends():
         hf_prune.ArgumentTypeError, match=r"`score`: wanted a Score such as `hf_prune.AUM\(\)`, got 'aum'"
     ):
         ByScore("aum")
+    with pytest.raises(
+        hf_prune.ArgumentTypeError, match=r"a score has no `prefer`; pass ByScore\(AUM\(epochs=None\), prefer='hard'\)"
+    ):
+        Dataset.from_dict({"label": [0, 1]}).prune(hf_prune.AUM(), keep=1, prefer="hard")
 
 
 def test_epochs_past_the_recorded_ones():

@@ -135,9 +135,10 @@ def test_rows_that_no_epoch_showed_are_refused():
         suspects(signals(points, labels, dynamics), "auto")
 
 
-@pytest.mark.parametrize("quantity", ["loss", "margin"])
-def test_infinite_numbers_are_no_rows_that_were_not_shown(quantity):
+def test_a_logit_of_minus_infinity_is_no_row_that_was_not_shown():
     points, labels, _, dynamics = clusters(0.2)
-    dynamics[quantity][0, 5] = np.inf
-    with pytest.raises(hf_prune.ArgumentError, match=f"`dynamics`: in epoch 0 row 5 has the {quantity} inf"):
-        suspects(signals(points, labels, dynamics), "auto")
+    diverged = dynamics.take(np.arange(N))
+    for signal, value in {"loss": np.inf, "margin": -np.inf, "p_true": 0, "correct": 0}.items():
+        diverged[signal][1, 7] = value
+    with pytest.raises(hf_prune.ArgumentError, match="`dynamics`: in epoch 1 row 7 has the loss inf"):
+        suspects(signals(points, labels, diverged), "auto")

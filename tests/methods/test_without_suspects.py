@@ -78,6 +78,8 @@ def test_a_cutoff_twice_and_quotas_around_a_modifier():
     for cutoff in (0, 0.2, "auto"):
         with pytest.raises(hf_prune.ArgumentError, match=r"`cutoff`: WithoutSuspects.* has a cutoff of its own"):
             dataset(labels).prune(method, cutoff=cutoff, **given)
+    with pytest.raises(hf_prune.ArgumentError, match=r"`within`: PerClass.* has a cutoff of its own"):
+        hf_prune.WithoutSuspects(hf_prune.PerClass(method))
     alike = [
         dataset(labels).prune(method, quotas="equal", **given),
         dataset(labels).prune(hf_prune.D2(k=5), cutoff=0.2, quotas="equal", **given),
@@ -217,13 +219,25 @@ def test_the_default_of_d2():
     assert inside.details["notes"] == ["cutoff 0: scores= were passed"]
     bare = Dataset.from_dict({"x": labels})
     unlabelled = hf_prune.D2(score=hf_prune.Prototypicality())
-    assert with_cutoff(unlabelled, None, frozenset({"dynamics", "embeddings"})) == (
+    assert with_cutoff(unlabelled, None, frozenset({"dynamics", "embeddings"}), str) == (
         unlabelled,
         ["cutoff 0: there is no label column"],
     )
     assert len(bare.prune(unlabelled, **given)) == 30
     plain = dataset(labels).prune("d2", cutoff=0, dynamics=dynamics, **given).selection
     assert not {"cutoff", "notes"} & set(plain.details)
+
+
+@pytest.mark.parametrize("task", ["multi-label", "regression", "token-classification", "causal-lm"])
+def test_rows_without_a_single_label_have_no_suspects_by_default(task, tmp_path):
+    draw = np.random.default_rng(0)
+    ds = Dataset.from_dict({"labels": [0.5] * 9 if task == "regression" else [[0, 1]] * 9})
+    run = TrainingDynamics({"el2n": draw.random((2, 9))}, np.full(9, -1), task=task)
+    run.save(tmp_path / "run")
+    for dynamics in (run, tmp_path / "run"):
+        coreset = ds.prune("d2", score=hf_prune.EL2N(), keep=3, embeddings=draw.random((9, 2)), dynamics=dynamics)
+        reason = f"a row has no single label in dynamics of the task {task!r}"
+        assert coreset.selection.details["notes"] == [f"cutoff 0: {reason}"]
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

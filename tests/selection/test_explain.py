@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -127,6 +128,23 @@ def test_a_suspect_row_that_the_budget_needed():
     selection = ds.prune("random", keep=5, cutoff=0.34, dynamics=run).selection
     assert "kept although suspect" in selection.explain(1)  # the less suspect of the two
     assert "left out as suspect or unlearnable (cutoff)" in selection.explain(0)
+
+
+def test_what_the_last_step_held_back_unscored_is_not_laid_on_the_first():
+    @dataclass(frozen=True)
+    class Unscored(hf_prune.Method):
+        def select(self, signals, budget, seed):
+            return hf_prune.Choice(np.arange(budget), np.zeros(len(signals)))
+
+    Unscored.name = "unscored"  # not in the class body, which would register it
+    ds = Dataset.from_dict({"label": [0] * 6})
+    run = hf_prune.TrainingDynamics.from_logits(
+        np.array([[[-3, 0], [-2, 0], [1, 0], [2, 0], [3, 0], [4, 0]]]), [0] * 6
+    )
+    first = ds.prune("aum", keep=5, prefer="hard", dynamics=run)
+    selection = first.prune(hf_prune.WithoutSuspects(Unscored(), 0.4), keep=2, dynamics=run).selection
+    assert selection.indices.tolist() == [2, 3]
+    assert "first step" not in selection.explain(0)
 
 
 def test_a_chain_of_three_steps():

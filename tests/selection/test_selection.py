@@ -9,6 +9,7 @@ import pytest
 from datasets import Dataset, DatasetDict, load_from_disk
 
 import hf_prune
+from hf_prune.groups import encode
 from hf_prune.selection.selection import Selection
 from tests.selection.made import selection_of_rows
 
@@ -322,3 +323,9 @@ def test_truncated_and_missing_files(coreset, tmp_path):
         with pytest.raises(ValueError, match="damaged"):
             Selection.load(tmp_path / "s")
         (tmp_path / "s" / name).write_bytes(content)
+
+
+def test_the_table_of_groups_is_not_overwritten_by_what_a_rule_reports():
+    details = {"by_group": {"kept": [7, 7], "root": [1.5, 0.5]}}
+    selection = selection_of_rows([2, 0], np.zeros(3), groups=encode("by", [0, 0, 1]), details=details)
+    assert [(row["kept"], row["root"]) for row in selection.group_table()] == [(1, 1.5), (1, 0.5)]
