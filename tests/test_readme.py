@@ -62,6 +62,8 @@ def test_the_first_coreset_prints_what_the_readme_shows(tmp_path, monkeypatch, c
     printed = capsys.readouterr().out
     assert printed.splitlines()[-len(shown.splitlines())] == shown.splitlines()[0]
     assert without_numbers(printed).endswith(without_numbers(shown))  # other processors count a row or two otherwise
+    exec(BLOCKS[0], {})
+    assert capsys.readouterr().out.endswith(printed[printed.index(shown.splitlines()[0]) :])  # whatever the seed was
 
 
 @pytest.fixture
