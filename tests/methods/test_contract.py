@@ -43,6 +43,7 @@ METHODS = {
     "d2 perplexity": hf_prune.D2(k=3, score=hf_prune.Perplexity()),
     "d2 of pairs": hf_prune.D2(k=3, score=hf_prune.ImageTextSimilarity(CLIP, "image", "text")),
     "drop": hf_prune.DRoP(),
+    "drop min_per_class": hf_prune.DRoP(min_per_class=1),
     "drop mixture": hf_prune.DRoP(within=hf_prune.Mixture()),
     "drop from training rows": hf_prune.DRoP(recalls_from="train"),
     "drop d2": hf_prune.DRoP(within=hf_prune.D2(k=3), temperature=0.5, allocate="count", prior=(0, 0)),
