@@ -98,8 +98,8 @@ def from_dataset(dataset: Any, *, source: str = "`dataset`") -> Contents:
         # No row is repeated, so these are all rows of the table, whose own order takes no gathering: for a shuffled
         # dataset of a million rows and 10 epochs 4 seconds instead of 28.
         dataset = Dataset(dataset.data)
-    order = np.argsort(_values(dataset, ROW, source))
-    labels = _values(dataset, LABEL, source)[order]
+    rows = _values(dataset, ROW, source)
+    labels = _in_rows(rows, _values(dataset, LABEL, source))
     if (labels < UNSEEN).any():
         row = int(np.argmax(labels < UNSEEN))
         raise ArgumentError(
@@ -108,11 +108,12 @@ def from_dataset(dataset: Any, *, source: str = "`dataset`") -> Contents:
         )
     signals, features = {}, {}
     for name in columns:
-        values = _values(dataset, name, source)[order]
+        values = _values(dataset, name, source)
         if name in SIGNALS:
-            signals[name] = np.ascontiguousarray(values.T)
+            signals[name] = np.empty(values.T.shape, np.float32)
+            signals[name][:, rows] = values.T
         else:
-            features[name.removeprefix(FEATURES)] = values
+            features[name.removeprefix(FEATURES)] = _in_rows(rows, values)
     return Contents(signals, labels, features, _task(dataset, source))
 
 
@@ -188,6 +189,13 @@ def _check_positions(rows: NDArray[np.int64], source: str) -> None:
             f"{source}: column {ROW!r}: wanted each position from 0 to {n - 1} once for {n} rows, in any order; "
             f"{'; '.join(shown)}"
         )
+
+
+def _in_rows(rows: NDArray[np.int64], values: NDArray[Any]) -> NDArray[Any]:
+    """A copy in which `values[i]` stands in row `rows[i]`."""
+    placed = np.empty_like(values)
+    placed[rows] = values
+    return placed
 
 
 def _values(dataset: Dataset, column: str, source: str) -> NDArray[Any]:
