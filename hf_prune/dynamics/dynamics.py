@@ -115,6 +115,12 @@ class TrainingDynamics:
         """Share of the (epoch, row) pairs that were seen."""
         return 1 - float(np.mean([np.isnan(epoch).mean() for epoch in self[self.signals[0]]])) if self.epochs else 0.0
 
+    def recorded(self, signal: str) -> NDArray[np.float32]:
+        """The signal, (epochs, n), for a method that needs it; raises ArgumentError if this run lacks it."""
+        if signal not in self._signals:
+            raise ArgumentError(f"`dynamics`: {self._lacks(signal)} Use a method that reads these, or pass scores=")
+        return self._signals[signal]
+
     def in_epochs(self, signal: str, epochs: Epochs = None) -> NDArray[np.float32]:
         """The signal in the half-open range `epochs` (None: all), every row seen at least once in it and all finite.
 
@@ -122,14 +128,13 @@ class TrainingDynamics:
             ArgumentError: this run lacks the signal, the range reaches past the recorded epochs, a row was never seen
                 in it, or a value is infinite.
         """
-        if signal not in self._signals:
-            raise ArgumentError(f"`dynamics`: {self._lacks(signal)} Use a method that reads these, or pass scores=")
+        recorded = self.recorded(signal)
         start, stop = epochs or (0, self.epochs)
         if not 0 <= start < stop <= self.epochs:
             raise ArgumentError(
                 f"`epochs`: wanted a range within the {self.epochs} recorded epochs, got {(start, stop)}"
             )
-        values = self[signal][start:stop]
+        values = recorded[start:stop]
         check_values(values, signal, start)
         return values
 

@@ -213,6 +213,6 @@ def _of_training_rows(groups: Groups, signals: Signals) -> Recalls:
 
 
 def _last_correct(whole: Signals) -> NDArray[np.float32]:
-    last: NDArray[np.float32] = whole.dynamics["correct"][-1]
+    last: NDArray[np.float32] = whole.dynamics.recorded("correct")[-1]
     check_finite(last, "correct", whole.dynamics.epochs - 1)
     return last

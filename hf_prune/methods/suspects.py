@@ -119,7 +119,8 @@ def _stopping_epoch(dynamics: TrainingDynamics, upheld: NDArray[np.bool_]) -> in
 def _lead(dynamics: TrainingDynamics, stop: int) -> Floats:
     """(n,) mean over the first `stop` epochs of p of the label less the largest other p; 0 for rows unseen in them."""
     total, seen = np.zeros(len(dynamics)), np.zeros(len(dynamics))
-    for epoch, (loss, margin) in enumerate(zip(dynamics["loss"][:stop], dynamics["margin"][:stop], strict=True)):
+    losses, margins = (dynamics.recorded(signal)[:stop] for signal in ("loss", "margin"))
+    for epoch, (loss, margin) in enumerate(zip(losses, margins, strict=True)):
         check_finite(loss, "loss", epoch)
         loss = loss.astype(np.float64)
         # Both from logarithms: p_true is 0 in float32 long before its ratio to the other p is.

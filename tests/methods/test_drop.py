@@ -202,6 +202,13 @@ def test_recalls_of_training_rows_only_on_request(caplog):
         hf_prune.DRoP(schedule=2, recalls_from="train")
 
 
+def test_recalls_of_training_rows_need_a_run_that_tells_right_from_wrong(dataset):
+    losses = {"loss": np.ones((2, 350), np.float32)}
+    dynamics = hf_prune.TrainingDynamics(losses, np.full(350, -1), task="regression")
+    with pytest.raises(hf_prune.ArgumentError, match="regression run holds no 'correct', it holds loss"):
+        dataset.prune("drop", keep=20, dynamics=dynamics, recalls_from="train")
+
+
 def test_a_high_temperature_gives_all_to_the_worst_class(dataset):
     assert kept(dataset.prune("drop", keep=60, recalls=RECALLS, temperature=400)) == [50, 10, 0]
 
