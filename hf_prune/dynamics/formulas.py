@@ -5,8 +5,11 @@ and tables hold it under its name, and runs that were saved before it was there 
 
 Meanings are given for one label a row. Where rows have several, loss is the mean over them of the binary
 cross-entropy, p_true is exp(-loss), margin the smallest over labels of the logit, turned so that right is positive,
-correct 1 where all are right, and el2n the norm over labels. For token classification and language models each
-quantity is the mean over the tokens that have a label, each as one label of a row, and exp(loss) is the perplexity.
+correct 1 where all are right, and el2n the norm over labels. One logit a row ("binary") is one such label, of which
+p_true is the sigmoid's probability. A soft label is a distribution over the classes: loss is the cross-entropy with
+it, p_true exp(-loss), margin and correct are of its largest class, and el2n is the distance to it. For token
+classification and language models each quantity is the mean over the tokens that have a label, each as one label of a
+row, and exp(loss) is the perplexity; for question answering it is the mean over start and end.
 For regression loss is the squared error and el2n its size; it has no other, and methods that need one refuse.
 """
 
@@ -69,13 +72,20 @@ FORMULAS: dict[str, dict[type, Callable[[Any, Any], Any]]] = {
 
 SIGNALS = tuple(FORMULAS)
 
+UNLABELLED = -100
+"""The label of a row that was shown without a label, as one whose tokens the loss all leaves out."""
+
 TASKS = {
     "single-label": OneLabel,
+    "multiple-choice": OneLabel,
+    "soft-label": OneLabel,
+    "binary": SeveralLabels,
     "multi-label": SeveralLabels,
     "regression": Number,
     "token-classification": OneLabel,
     "causal-lm": OneLabel,
     "seq2seq": OneLabel,
+    "question-answering": OneLabel,
 }
 """The kind of labels that a row of each task has, or a token of it."""
 

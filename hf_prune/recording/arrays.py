@@ -1,5 +1,6 @@
 """The arrays of one training run: filled batch by batch, gathered from all processes, kept with its checkpoints."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Collection
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 from torch import distributed
 
 from hf_prune.dynamics.dynamics import TrainingDynamics
-from hf_prune.dynamics.formulas import SIGNALS, signals_of
+from hf_prune.dynamics.formulas import SIGNALS, UNLABELLED, signals_of
 from hf_prune.dynamics.rows import UNSEEN
 from hf_prune.errors import AlignmentError, ArgumentError
 from hf_prune.models import processes
+from hf_prune.recording.ids import GAP, GAPS
 from hf_prune.recording.tap import BatchSignals
+
+logger = logging.getLogger(__name__)
 
 STATE = "hf_prune_dynamics.safetensors"
 """What a checkpoint's folder gets: the dynamics so far, as TrainingDynamics.save writes them."""
@@ -71,6 +75,8 @@ class Recording:
         for values in self._signals.values():
             values[: self._kept_of(first)] = np.nan
         self._labels = np.full(n, UNSEEN, dtype=np.int64)
+        self._had_label, self._had_none = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self._gaps: set[str] = set()
         self._features: dict[str, NDArray[np.float32]] = {}
         self._early = (EARLIEST if epochs is None else min(epochs, max(EARLIEST, round(EARLY * epochs)))) - 1
         self._task = "single-label"
@@ -99,7 +105,10 @@ class Recording:
         self._signals = {name: values for name, values in self._signals.items() if name in before.signals}
         for name, values in self._signals.items():
             values[:known] = before[name][:known]
-        self._labels[:], self._task = before.labels, before.task
+        self._had_none = before.labels == UNLABELLED
+        self._labels[:], self._task = np.where(self._had_none, UNSEEN, before.labels), before.task
+        for values in before[before.signals[0]]:
+            self._had_label |= ~np.isnan(values)
         for moment, array in before.features.items():
             self._array_of(moment, array.shape[1])[:] = array
         self._begun = self.finished + (known == wanted)
@@ -162,7 +171,8 @@ class Recording:
 
     def _dynamics(self, epochs: int) -> TrainingDynamics:
         signals = {name: values[:epochs] for name, values in self._held.items()}
-        return TrainingDynamics(signals, self._labels, self._features, task=self._task)
+        labels = np.where(self._had_none & ~self._had_label, UNLABELLED, self._labels)
+        return TrainingDynamics(signals, labels, self._features, task=self._task)
 
     def _move(self) -> None:
         """Move what waits from the model's device to this process."""
@@ -199,16 +209,12 @@ class Recording:
 
         Samplers that fill up a last batch show rows again.
         """
+        rows = self._without_gaps(rows)
         ids = rows.ids
         if len(ids) and not 0 <= ids.min() <= ids.max() < self.n:
             wrong = ids[(ids < 0) | (ids >= self.n)][0]
             raise ArgumentError(
                 f"`id_column`: row {wrong} is shown and num_examples={self.n}; wanted positions from 0 to {self.n - 1}"
-            )
-        if self._task == "single-label" and (rows.labels < 0).any():
-            first = np.argmax(rows.labels < 0)
-            raise ArgumentError(
-                f"PruningTrainerCallback: row {ids[first]} of the train dataset has the label {rows.labels[first]}"
             )
         if self._restored:
             self._check_labels(ids, rows.labels)
@@ -218,17 +224,30 @@ class Recording:
             new = new[np.isnan(next(iter(held.values()))[slot, ids[new]])]
             for name, values in held.items():
                 values[slot, ids[new]] = rows.signals[new, columns.index(name)]
+        has_label = rows.labels[new] != UNLABELLED
         ids = ids[new]
-        self._labels[ids] = rows.labels[new]
+        self._had_none[ids[~has_label]] = True
+        self._had_label[ids[has_label]] = True
+        self._labels[ids[has_label]] = rows.labels[new][has_label]
         if rows.features.shape[1]:
             # NaN is kept for rows that were not seen.
             features = np.nan_to_num(rows.features[new], copy=False, nan=np.inf, posinf=np.inf, neginf=-np.inf)
             for moment in ("early", "last") if self.finished <= self._early else ("last",):
                 self._array_of(moment, features.shape[1])[ids] = features
 
+    def _without_gaps(self, rows: Rows) -> Rows:
+        """Without the rows of which it came out only now that they can't be recorded."""
+        gaps = (rows.ids >= GAP) & (rows.ids < GAP + len(GAPS))
+        if not gaps.any():
+            return rows
+        for reason in {GAPS[gap - GAP] for gap in rows.ids[gaps]} - self._gaps:
+            self._gaps.add(reason)
+            logger.warning("rows have no values in epoch %d: PruningTrainerCallback %s", self.finished, reason)
+        return Rows(*(part[~gaps] for part in rows))
+
     def _check_labels(self, ids: NDArray[np.int64], labels: NDArray[np.int64]) -> None:
         known = self._labels[ids]
-        differ = np.flatnonzero((known != UNSEEN) & (known != labels))
+        differ = np.flatnonzero((known != UNSEEN) & (labels != UNLABELLED) & (known != labels))
         if len(differ):
             at = differ[0]
             raise AlignmentError(

@@ -18,8 +18,10 @@ from hf_prune.dynamics.formulas import TASKS
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.models import head_of
 from hf_prune.recording.arrays import STATE, Recording
-from hf_prune.recording.clean_pass import clean_pass
-from hf_prune.recording.tap import Tap, bare_loader, check_countable
+from hf_prune.recording.clean_pass import clean_pass, rehearse
+from hf_prune.recording.loader import bare_loader, check_countable, check_loop, unwatch_rest, watch_rest
+from hf_prune.recording.order import POSITIONS
+from hf_prune.recording.tap import Tap
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +101,8 @@ class PruningTrainerCallback(TrainerCallback):
         self._tap: Tap | None = None
         self._recording = Recording(0, epochs=0)
         self._looping = False
+        self._trained_on: Any = None
+        self._told: str | None = None
 
     @property
     def dynamics(self) -> TrainingDynamics:
@@ -115,7 +119,7 @@ class PruningTrainerCallback(TrainerCallback):
         return self._recording.dynamics()
 
     @contextmanager
-    def record(self, model: torch.nn.Module, dataloader: Any, *, label_name: str = "labels") -> Iterator[None]:
+    def record(self, model: torch.nn.Module, dataloader: Any, *, label_name: str | None = None) -> Iterator[None]:
         """Record one epoch of a loop without a Trainer, a plain one or accelerate's; the next call has the next epoch.
 
         An epoch that an error ended is not kept.
@@ -126,19 +130,22 @@ class PruningTrainerCallback(TrainerCallback):
                         model(**batch)["loss"].backward()
 
         Args:
-            model: called as model(**batch), in training mode.
-            dataloader: its batches are mappings, and its workers may not outlive an epoch.
-            label_name: the batch's key for labels.
+            model: called in training mode with tensors of a batch, as they are or on another device.
+            dataloader: the one that the loop iterates, as accelerate prepared it. Its batches are dicts, or tuples and
+                lists that end with the labels, and its workers may not outlive an epoch.
+            label_name: the batch's key for labels; by default "labels", "label", or those of question answering.
 
         Raises:
             ArgumentError: no pass of the model took a batch of this loader, or the loader is that of another dataset.
         """
         if self.clean_eval:
             raise ArgumentError("`clean_eval`: a loop without a Trainer has no such pass; leave it out")
+        check_loop(model, dataloader)
         loader = bare_loader(dataloader)
         n = self._rows_of(loader)
         if not self._looping:
             self._recording, self._looping = Recording(n, epochs=None, every=self.every), True
+            self._told = None
         recording = self._recording
         if recording.n != n:
             raise ArgumentError(
@@ -146,16 +153,16 @@ class PruningTrainerCallback(TrainerCallback):
                 "take a new PruningTrainerCallback for another dataset"
             )
         recording.begin_epoch()
-        tap = self._tap_of(loader, extract_model_from_parallel(model), label_name)
+        names = None if label_name is None else (label_name,)
+        tap = self._tap_of(dataloader, extract_model_from_parallel(model), names)
+        if self._told is not None:
+            tap.settle(self._told)  # as the first epoch did, also where this one's first batch leaves it open
         try:
             yield
         finally:
             tap.close()
-        if not recording.saw_any:
-            raise ArgumentError(
-                "`model`: no pass in training mode took a batch of `dataloader`; call it with the whole batch, as in "
-                "model(**batch), after model.train(), and use no persistent_workers"
-            )
+        tap.check()
+        self._told = tap.task
         recording.end_epoch()
 
     def on_train_begin(
@@ -165,6 +172,7 @@ class PruningTrainerCallback(TrainerCallback):
         loader = bare_loader(kwargs["train_dataloader"])
         self._looping = False
         n = self._rows_of(loader)
+        self._begin_anew(loader.dataset, n)
         if self.id_column is None:
             _check_arguments(args, n)
             epochs = math.ceil(state.num_train_epochs)
@@ -179,10 +187,26 @@ class PruningTrainerCallback(TrainerCallback):
             if step := state.global_step:
                 logger.warning("the run goes on in a stream: epochs before step %d are not recorded", step)
             self._recording = Recording(n, epochs=None, every=self.every)
-        self._tap = self._tap_of(loader, kwargs["model"], (args.label_names or ["labels"])[0])
+        names = tuple(args.label_names) if args.label_names else None
+        names = names if names is None or set(names) == set(POSITIONS) else names[:1]
+        self._tap = self._tap_of(kwargs["train_dataloader"], kwargs["model"], names)
+        if state.global_step:
+            watch_rest(kwargs["train_dataloader"])
 
     def on_epoch_begin(self, *args: Any, **kwargs: Any) -> None:
         self._recording.begin_epoch()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        tap = self._tap
+        if tap is not None and self.clean_eval and not tap.has_recorded:
+            tap.rehearses = True
+            rehearse(kwargs["model"], bare_loader(kwargs["train_dataloader"]), args.per_device_eval_batch_size)
+            tap.rehearses = False
+            tap.check()
+        if tap is not None:
+            tap.step_is_over()
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -203,10 +227,23 @@ class PruningTrainerCallback(TrainerCallback):
         check_countable(loader.dataset)
         return len(loader.dataset)
 
-    def _tap_of(self, loader: Any, model: torch.nn.Module, label_name: str) -> Tap:
+    def _begin_anew(self, dataset: Any, n: int) -> None:
+        """Say that what was recorded of a run on other rows is dropped."""
+        trained_on = (n, getattr(dataset, "_fingerprint", None) or id(dataset))
+        if self._recording.finished and self._trained_on not in (None, trained_on):
+            logger.warning(
+                "the recorder begins anew, on another train_dataset of %d rows: what it held of %d epochs of %d rows "
+                "is dropped; keep `recorder.dynamics` of each run, or take a new PruningTrainerCallback for each",
+                n,
+                self._recording.finished,
+                self._recording.n,
+            )
+        self._trained_on = trained_on
+
+    def _tap_of(self, loader: Any, model: torch.nn.Module, label_names: tuple[str, ...] | None) -> Tap:
         head = head_of(model, self.features) if self.features else None
         receive, ids, in_training = self._recording.add, self.id_column, not self.clean_eval
-        return Tap(loader, model, label_name, head, receive, self.task, id_column=ids, in_training=in_training)
+        return Tap(loader, model, label_names, head, receive, self.task, id_column=ids, in_training=in_training)
 
     def _restore(self, args: TrainingArguments, state: TrainerState) -> None:
         """Restore from the checkpoint that the run goes on from, which the Trainer doesn't name to callbacks."""
@@ -227,6 +264,7 @@ class PruningTrainerCallback(TrainerCallback):
         if self._tap is not None:
             self._tap.close()
             self._tap = None
+            unwatch_rest()
 
 
 def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:

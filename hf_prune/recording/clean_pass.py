@@ -1,5 +1,6 @@
 """One more pass over the training rows, in evaluation mode, that leaves no trace in the run."""
 
+import itertools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,21 +12,37 @@ from accelerate.utils import send_to_device
 from torch import distributed, nn
 from torch.utils.data import DataLoader
 
+from hf_prune.errors import ArgumentError
 from hf_prune.models import device_of, evaluation_mode, processes
 
 
-def clean_pass(model: nn.Module, loader: Any, batch_size: int) -> None:
-    """Let `model` predict all rows of `loader`, whose own collate function makes the batches.
+def clean_pass(model: nn.Module, loader: Any, batch_size: int, batches: int | None = None) -> None:
+    """Let `model` predict the rows of `loader`, all or of some batches, which its own collate function makes.
 
     With several processes each takes its part of the rows. Random numbers and the mode of every module are afterwards
     what they were; buffers don't change in evaluation mode.
     """
     part = distributed.get_rank() if processes() > 1 else 0
     rows = range(part, len(loader.dataset), processes())
-    batches = DataLoader(loader.dataset, batch_size=batch_size, sampler=rows, collate_fn=loader.collate_fn)
+    predicted = DataLoader(loader.dataset, batch_size=batch_size, sampler=rows, collate_fn=loader.collate_fn)
     with _unchanged_random_numbers(), torch.no_grad(), evaluation_mode(model):
-        for batch in batches:
-            model(**send_to_device(batch, device_of(model)))
+        for batch in itertools.islice(predicted, batches):
+            model(**loader.collate_fn.handed_over(send_to_device(batch, device_of(model))))
+
+
+def rehearse(model: nn.Module, loader: Any, batch_size: int) -> None:
+    """Predict one batch.
+
+    Raises:
+        ArgumentError: the model can't be called with a whole batch.
+    """
+    try:
+        clean_pass(model, loader, batch_size, batches=1)
+    except TypeError as error:
+        raise ArgumentError(
+            f"`clean_eval`: wanted a model that can be called with a whole batch, as in model(**batch), got {error}; "
+            "leave clean_eval out to record the passes of the training"
+        ) from error
 
 
 @contextmanager

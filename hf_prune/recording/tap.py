@@ -1,25 +1,48 @@
-"""How row ids travel with a batch through an unmodified training loop, and how logits are read on the way."""
+"""Taps a loader and a model: which batch a training pass is about, and what its logits say of the batch's rows."""
 
-import itertools
-import operator
-from collections.abc import Callable, Mapping
+import logging
+from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from hf_prune.errors import ArgumentError
-from hf_prune.recording.tasks import example_signals, row_labels, task_of
+from hf_prune.recording.guess import check_model, check_task, task_of
+from hf_prune.recording.ids import GAP, GAPS, labels_in
+from hf_prune.recording.loader import unwatch, watch
+from hf_prune.recording.matching import Batch, same_values, tensors_in
+from hf_prune.recording.order import POSITIONS, label_names_in
+from hf_prune.recording.outputs import logits_in, loss_in
+from hf_prune.recording.tasks import example_signals, row_labels
 
-_numbers = itertools.count()
+logger = logging.getLogger(__name__)
+
+WAITING = 64
+"""Batches that a loop may have taken before it passes the first of them to the model."""
+
+UNHEARD = (
+    "PruningTrainerCallback saw no forward pass of the model in training mode over the batch: call the whole model, "
+    "not a part of it as model.bert(...), in training mode, with tensors of the batch"
+)
+UNKNOWN = (
+    "PruningTrainerCallback can't tell which rows a forward pass is about, as it takes no tensor of the batch as the "
+    "loader gave it: pass at least one as it is, as the labels or the attention mask, and augment or tokenize in the "
+    "dataset or the collate function"
+)
+BEFORE = (
+    "PruningTrainerCallback saw forward passes of the model and no batch of the loader: begin to record before the "
+    "loop calls iter(loader), and iterate the loader that was given to it"
+)
 
 
 class BatchSignals(NamedTuple):
     """What one batch said of its rows, on the model's device.
 
     Attributes:
-        ids: (batch,) int64 positions in the train dataset.
-        labels: (batch,) int64, UNSEEN for tasks whose labels are no classes of rows.
+        ids: (batch,) int64 positions in the train dataset; negative for rows that are not recorded.
+        labels: (batch,) int64, UNSEEN for tasks whose labels are no classes of rows, UNLABELLED for rows without any.
         signals: (batch, quantities) float32 in the order of `signals_of(task)`.
         features: (batch, d) float32 input of the head, or None.
         task: one of `formulas.TASKS`.
@@ -32,93 +55,31 @@ class BatchSignals(NamedTuple):
     task: str
 
 
-class RowsWithIds(list[Any]):
-    """The rows of one batch, and their positions."""
-
-    ids: list[int]
-
-
-class WithIds:
-    """A map-style dataset whose batches know their positions; everything else is the dataset's own.
-
-    Fetching and collating happen in one call of one worker, so ids and rows can't come apart.
-    """
-
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._dataset[index]
-
-    def __getitems__(self, indices: list[int]) -> RowsWithIds:
-        if hasattr(self._dataset, "__getitems__"):
-            rows = RowsWithIds(self._dataset.__getitems__(indices))
-        else:
-            rows = RowsWithIds(self._dataset[index] for index in indices)
-        rows.ids = list(indices)
-        return rows
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_dataset" or name.startswith("__"):  # asked for while unpickling, before there is a dataset
-            raise AttributeError(name)
-        return getattr(self._dataset, name)
-
-
-class CollateWithIds:
-    """The loader's own collate function, with the ids and a second copy of the labels added to the batch.
-
-    Label smoothing and `compute_loss_func` take `labels` out before the forward pass; the copy still arrives.
-
-    Attributes:
-        keys: of the ids and the copy, from here to the model's forward pass, where they are taken out again. No other
-            object has the same, so that two recorders, or one that a crash left behind, don't take each other's.
-    """
-
-    def __init__(self, collate: Callable[[Any], Any], label_name: str, id_column: str | None = None) -> None:
-        self._collate = collate
-        self._label_name = label_name
-        self._id_column = id_column
-        number = next(_numbers)
-        self.keys = f"hf_prune_ids_{number}", f"hf_prune_labels_{number}"
-
-    def __call__(self, rows: Any) -> Any:
-        ids = rows.ids if self._id_column is None else _column_of(rows, self._id_column)
-        batch = self._collate(rows)
-        if not isinstance(batch, Mapping) or self._label_name not in batch:
-            entries = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
-            raise ArgumentError(
-                f"PruningTrainerCallback needs batches with a {self._label_name!r} entry, got {entries}; name the "
-                "label column 'label' or 'labels', or set label_names in TrainingArguments"
-            )
-        ids_key, labels_key = self.keys
-        batch[ids_key] = torch.as_tensor(ids, dtype=torch.int64)  # type: ignore[index]
-        batch[labels_key] = batch[self._label_name]  # type: ignore[index]
-        return batch
-
-
 class Tap:
     """Taps a data loader and a model until `close`: every training batch goes to `receive`.
 
+    What can't be recorded is an error until the first batch was; later it is left out, and the log says so.
+
     Args:
-        loader: the DataLoader that fetches and collates.
+        loader: the one that the loop iterates.
         model: the module whose forward pass takes the batch.
-        label_name: the batch's key for labels.
+        label_names: the batch's keys for labels; None for the usual ones.
         head: the module whose input is the features, or None.
         receive: called with every training batch.
         task: one of `formulas.TASKS`; None reads it from the first batch.
         id_column: the entry of each row that holds its position, for datasets that are read in a stream.
         in_training: whether the passes in training mode are received, or else those in evaluation mode, which only
             batches of the training loader can be.
+
+    Attributes:
+        rehearses: whether what is recorded is only held against what can be, and not received.
     """
 
     def __init__(
         self,
         loader: Any,
         model: nn.Module,
-        label_name: str,
+        label_names: tuple[str, ...] | None,
         head: nn.Module | None,
         receive: Callable[[BatchSignals], None],
         task: str | None = None,
@@ -126,21 +87,25 @@ class Tap:
         id_column: str | None = None,
         in_training: bool = True,
     ) -> None:
-        self._loader = loader
-        self._dataset, self._collate = _bare(loader.dataset, loader.collate_fn)
-        self._receive, self._task, self._in_training = receive, task, in_training
-        self._arriving: tuple[torch.Tensor, torch.Tensor] | None = None
+        check_model(model)
+        self._label_names = label_names
+        self._loader, self._in_training, self._receive = loader, in_training, receive
+        self._task, self._is_named, self.rehearses = task, task is not None, False
+        self._is_checked, self._recorded, self._problem = False, False, ""
+        self._waiting: deque[Batch] = deque(maxlen=WAITING)
+        self._last: Any = None
+        self._passes = 0  # of which nothing was recorded, before the first that was
+        self._unmatched = ""  # why a pass since the step began is over no batch
+        self._arriving: Batch | None = None
+        self._same: torch.Tensor | None = None
+        self._items: Any = None
         self._features: torch.Tensor | None = None
         self._wants_features = head is not None
-        # A DataLoader refuses to have its dataset replaced; this one only adds the ids.
-        if id_column is None:
-            object.__setattr__(loader, "dataset", WithIds(loader.dataset))
-        loader.collate_fn = CollateWithIds(loader.collate_fn, label_name, id_column)
-        self._keys = loader.collate_fn.keys
+        self._collate = watch(loader, self.take, label_names, id_column)
         # Out of sight of the compiler, which would otherwise recompile for every step.
         hide: Callable[[Any], Any] = torch.compiler.disable
         self._hooks = [
-            model.register_forward_pre_hook(hide(self._take_ids), with_kwargs=True),
+            model.register_forward_pre_hook(hide(self._find_batch), with_kwargs=True),
             model.register_forward_hook(hide(self._read_output)),
         ]
         if head is not None:
@@ -150,14 +115,103 @@ class Tap:
         """Leave loader and model as they were."""
         for hook in self._hooks:
             hook.remove()
-        object.__setattr__(self._loader, "dataset", self._dataset)
-        self._loader.collate_fn = self._collate
+        unwatch(self._loader, self.take)
+        self._waiting.clear()
+        self._last = None
 
-    def _take_ids(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        ids, labels = (kwargs.pop(key, None) for key in self._keys)
-        wanted = ids is not None and module.training == self._in_training
-        self._arriving = (ids, labels) if wanted else None
+    def settle(self, task: str) -> None:
+        """Take a task as told and checked."""
+        self._task, self._is_checked = task, True
+
+    def check(self) -> None:
+        """Raise the error of a run of which a step is over and nothing could be recorded."""
+        if not self._recorded:
+            raise ArgumentError(self._problem or (BEFORE if not self._waiting and self._passes else UNHEARD))
+
+    @property
+    def has_recorded(self) -> bool:
+        """Whether any pass could be recorded."""
+        return self._recorded
+
+    @property
+    def task(self) -> str | None:
+        """One of formulas.TASKS; None before it is told."""
+        return self._task
+
+    def take(self, batch: Any, ids: torch.Tensor) -> None:
+        """Take note of a batch that the loop gets, and of the positions of its rows."""
+        self._waiting = deque((one for one in self._waiting if not one.done), maxlen=WAITING)
+        if self._waiting and not self._recorded and self._passes:
+            self.check()
+        try:
+            self._check_order(ids)
+            self._label_names = self._label_names or label_names_in(batch)
+            labels = labels_in(batch, self._label_names)
+            _check_labels(labels, ids)
+        except ArgumentError as error:
+            if not self._recorded:
+                raise
+            self._leave_out(str(error))
+            return
+        self._waiting.append(Batch(batch, ids, labels))
+        self._last = batch
+
+    def step_is_over(self) -> None:
+        """Forget the batches of a step, of which each should have been recorded."""
+        if not self._recorded and self._in_training:
+            self.check()
+        if self._in_training and not all(batch.done for batch in self._waiting):
+            self._leave_out(self._unmatched or UNHEARD)
+        self._waiting.clear()
+        self._last, self._unmatched = None, ""
+
+    def _check_order(self, ids: torch.Tensor) -> None:
+        # To look at ids on another device would wait for it, which only the first batches may.
+        if not self._recorded or ids.device.type == "cpu":
+            first = int(ids[0]) if len(ids) else 0
+            if GAP <= first < GAP + len(GAPS):
+                raise ArgumentError(f"PruningTrainerCallback {GAPS[first - GAP]}")
+
+    def _leave_out(self, problem: str) -> None:
+        """Keep what can't be recorded for the error at the end of the step, or say it once, where a run goes on."""
+        if self._recorded and problem != self._problem:
+            logger.warning("a batch is not recorded, its rows have no values in this epoch: %s", problem)
+        if self._recorded or not self._problem:
+            self._problem = problem
+
+    def _find_batch(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        self._arriving = self._same = None
+        if self._collate.key in kwargs:  # of a loader that was made of the one that is watched
+            self._collate.handed_over(kwargs)
+        given = [*tensors_in(args), *tensors_in(kwargs)] if self._waiting else []
+        batch = max(self._waiting, key=lambda batch: _given_of(batch, given), default=None)
+        if batch is not None and not _given_of(batch, given):
+            batch = None
+        if module.training != self._in_training:
+            if batch is not None:
+                batch.done = True
+            return args, kwargs
+        self._items = kwargs.get("num_items_in_batch")
+        self._arriving = batch or self._of_same_values(given)
+        if self._arriving is None:
+            self._passes, self._unmatched = self._passes + 1, UNKNOWN
+            if any(not batch.done for batch in self._waiting):
+                if not self._recorded:
+                    self._leave_out(UNKNOWN)
+            elif not self._recorded and self._passes == 2:
+                self.check()
         return args, kwargs
+
+    def _of_same_values(self, given: list[tuple[Any, torch.Tensor]]) -> Batch | None:
+        """The last batch, if what is given has its values: at once for the first, and later where signals are kept."""
+        if self._last is None or not self._waiting or self._waiting[-1].done:
+            return None
+        last = self._waiting[-1]
+        self._same = same_values(self._last, given, last.ids)
+        if self._same is None or (not self._recorded and not self._same):
+            self._same = None
+            return None
+        return last
 
     def _read_features(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if self._arriving is not None:
@@ -165,78 +219,83 @@ class Tap:
             self._features = args[0].detach().float() if vectors else None
 
     def _read_output(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self._arriving is None:
-            return
-        ids, labels = self._arriving
-        self._arriving = None
+        batch, self._arriving = self._arriving, None
         features, self._features = self._features, None
-        logits = _logits(output)
-        _check_rows(ids, labels, logits)
-        if self._wants_features and (features is None or features.shape[:1] != ids.shape or features.ndim != 2):
-            raise ArgumentError(
-                "`features`: wanted a module whose input has the shape (batch, d), in floats, got "
-                f"{None if features is None else tuple(features.shape)}; name another, as in "
-                "PruningTrainerCallback(features='classifier')"
-            )
-        if self._task is None:
-            self._task = task_of(module, labels, logits)
+        if batch is None or batch.done:
+            return
+        self._passes += 1
+        try:
+            seen = self._signals(module, batch, output, features)
+        except ArgumentError as error:
+            self._leave_out(str(error))
+            return
+        batch.done = self._recorded = True
+        if not self.rehearses:
+            self._receive(seen)
+
+    def _signals(self, module: nn.Module, batch: Batch, output: Any, features: torch.Tensor | None) -> BatchSignals:
+        assert self._label_names is not None
+        logits = logits_in(output, self._label_names).detach()
+        labels = batch.labels.to(logits.device, non_blocking=True)
+        _check_rows(batch.ids, labels, logits)
+        self._settle_task(module, labels, logits, loss_in(output))
+        assert self._task is not None
         signals = example_signals(self._task, logits, labels)
-        self._receive(BatchSignals(ids, row_labels(self._task, labels), signals, features, self._task))
+        if self._wants_features:
+            features = _vectors(features, self._task, labels, logits)
+        ids = batch.ids.to(logits.device, non_blocking=True)
+        if self._same is not None:
+            ids = torch.where(self._same, ids, GAP + len(GAPS) - 1)
+        return BatchSignals(ids, row_labels(self._task, labels, signals), signals, features, self._task)
+
+    def _settle_task(self, module: nn.Module, labels: torch.Tensor, logits: torch.Tensor, loss: Any) -> None:
+        """Tell the task from the first batch, and hold it against the first loss that the model reports."""
+        if self._is_checked:
+            return
+        if self._task is None and self._label_names == POSITIONS:
+            self._task = "question-answering"
+        task = self._task or task_of(module, labels, logits, loss=loss, items=self._items)
+        if not bool(example_signals(task, logits, labels)[:, 0].isnan().all()):
+            check_task(task, module, labels, logits, loss=loss, items=self._items, named=self._is_named)
+            self._is_checked = True
+        self._task = task
 
 
-def _logits(output: Any) -> torch.Tensor:
-    if isinstance(output, Mapping):
-        parts = [output.get("logits")]
-    else:
-        # A tuple begins with the loss, a scalar, where the model computed one.
-        parts = list(output) if isinstance(output, tuple | list) else [output]
-    for part in parts:
-        if isinstance(part, torch.Tensor) and part.ndim >= 1:
-            return part
-    returned = f"the entries {sorted(output)}" if isinstance(output, Mapping) else type(output).__name__
-    raise ArgumentError(
-        "PruningTrainerCallback needs a model that returns logits, as a 'logits' entry, as a tensor or in a tuple "
-        f"after the loss; got {returned}"
-    )
+def _given_of(batch: Batch, given: list[tuple[Any, torch.Tensor]]) -> int:
+    return sum(batch.is_given(tensor) for _, tensor in given)
 
 
-def _column_of(rows: Any, id_column: str) -> list[int]:
-    try:
-        return [operator.index(row[id_column]) for row in rows]
-    except (KeyError, TypeError, IndexError) as error:
-        columns = sorted(rows[0]) if isinstance(rows[0], Mapping) else type(rows[0]).__name__
+def _vectors(features: torch.Tensor | None, task: str, labels: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """The head's input, a vector a row; of a multiple choice that of the right answer."""
+    rows = len(labels)
+    if task == "multiple-choice" and features is not None and len(features) == logits.numel():
+        right = labels.reshape(rows).clamp(min=0)
+        return features.reshape(*logits.shape, -1)[torch.arange(rows, device=labels.device), right]
+    if features is None or len(features) != rows or features.ndim != 2:
         raise ArgumentError(
-            f"`id_column`: wanted a whole number as {id_column!r} in each row of the train dataset, got rows with "
-            f"{columns}"
-        ) from error
+            "`features`: wanted a module whose input has the shape (batch, d), in floats, got "
+            f"{None if features is None else tuple(features.shape)}; name another, as in "
+            "PruningTrainerCallback(features='classifier')"
+        )
+    return features
 
 
-def _bare(dataset: Any, collate: Callable[[Any], Any]) -> tuple[Any, Callable[[Any], Any]]:
-    """A loader's own dataset and collate function, beneath those of other taps: taps end together, in any order."""
-    while isinstance(dataset, WithIds):
-        dataset = dataset._dataset
-    while isinstance(collate, CollateWithIds):
-        collate = collate._collate
-    return dataset, collate
-
-
-def bare_loader(loader: Any) -> Any:
-    """The loader that fetches and collates, which accelerate wraps; what is set on the wrapper never reaches it."""
-    return getattr(loader, "base_dataloader", loader)
-
-
-def check_countable(dataset: Any) -> None:
-    if isinstance(dataset, torch.utils.data.IterableDataset) or not hasattr(dataset, "__len__"):
+def _check_labels(labels: Any, ids: torch.Tensor) -> None:
+    if not isinstance(labels, torch.Tensor):
         raise ArgumentError(
-            "PruningTrainerCallback needs a train_dataset with rows that can be counted; this one is streaming: "
-            "load it without streaming=True, or give it a column with the position of each row and pass "
-            "id_column= and num_examples="
+            f"PruningTrainerCallback wants labels in one tensor, got a {type(labels).__name__}: the labels of "
+            "detection, segmentation and the like are no labels of rows, and can't be recorded"
+        )
+    if labels.ndim == 0 or len(labels) != len(ids):
+        raise ArgumentError(
+            f"PruningTrainerCallback wants labels for each of the batch's {len(ids)} rows; got labels "
+            f"{tuple(labels.shape)}: does the collate function pack or leave out rows?"
         )
 
 
 def _check_rows(ids: torch.Tensor, labels: torch.Tensor, logits: torch.Tensor) -> None:
-    if not labels.ndim >= 1 <= logits.ndim or not len(ids) == len(labels) == len(logits):
+    if len(ids) != len(logits):
         raise ArgumentError(
             f"PruningTrainerCallback wants labels and logits for each of the batch's {len(ids)} rows; got labels "
-            f"{tuple(labels.shape)} and logits {tuple(logits.shape)}: does the collator pack or leave out rows?"
+            f"{tuple(labels.shape)} and logits {tuple(logits.shape)}: does the model leave out rows?"
         )

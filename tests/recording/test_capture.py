@@ -12,7 +12,8 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from hf_prune import ArgumentError
 from hf_prune.dynamics.formulas import SIGNALS
 from hf_prune.models import head_of
-from hf_prune.recording.tap import CollateWithIds, Tap, WithIds
+from hf_prune.recording.ids import CollateWithIds, WithIds
+from hf_prune.recording.tap import Tap
 from hf_prune.recording.tasks import example_signals
 
 
@@ -128,9 +129,9 @@ def test_rows_know_their_positions():
         dataset = WithIds(shelf)
         assert len(dataset) == 4
         assert dataset[2] == "c"
-        rows = dataset.__getitems__([3, 1, 1])
+        rows, ids = dataset.__getitems__([3, 1, 1])
         assert rows == ["d", "b", "b"]
-        assert rows.ids == [3, 1, 1]
+        assert ids == [3, 1, 1]
 
 
 def test_a_dataset_that_fetches_batches_still_does():
@@ -148,26 +149,30 @@ def test_attributes_are_the_datasets_own():
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
 def test_wrapped_dataset_and_collate_travel_to_workers(copied):
-    dataset, collate = copied(WithIds(BatchShelf(ROWS))), copied(CollateWithIds(labelled, "labels"))
+    dataset, collate = copied(WithIds(BatchShelf(ROWS))), copied(CollateWithIds(labelled, None, None))
     batch = collate(dataset.__getitems__([7, 2]))
     assert batch["x"].tolist() == [7, 2]
     assert dataset.colour == "blue"
-    added = sorted(batch.keys() - {"x", "labels"})
-    assert len(added) == 2
-    assert [batch[key].tolist() for key in added] == [[7, 2], [1, 2]]
+    assert batch.keys() == {"x", "labels", collate.key}
+    seen = []
+    collate.receivers.append(lambda batch, ids: seen.append((batch.keys(), ids.tolist())))
+    assert collate.handed_over(batch).keys() == {"x", "labels"}
+    assert seen == [({"x", "labels"}, [7, 2])]
 
 
 @pytest.mark.parametrize(
     ("collate", "got"),
     [
-        (lambda rows: {"x": 1, "label": 2}, r"\['label', 'x'\]"),
-        (lambda rows: torch.zeros(2), "Tensor"),
-        (lambda rows: (1, 2), "tuple"),
+        (lambda rows: {"x": 1, "target": 2}, r"with a 'labels' entry, got \['target', 'x'\]; name the label column"),
+        (lambda rows: torch.zeros(2), "that are dicts, lists or tuples, got Tensor"),
+        (lambda rows: (1,), "with a 'labels' entry, got a tuple of 1; name the label column"),
     ],
 )
 def test_batches_without_labels(collate, got):
-    with pytest.raises(ArgumentError, match=rf"needs batches with a 'labels' entry, got {got}; name the label column"):
-        CollateWithIds(collate, "labels")(WithIds(ROWS).__getitems__([0]))
+    loader = DataLoader(ROWS, batch_size=4, collate_fn=collate)
+    Tap(loader, Model(), None, None, [].append)
+    with pytest.raises(ArgumentError, match=rf"needs batches {got}"):
+        next(iter(loader))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +189,7 @@ def test_batches_without_labels(collate, got):
 )
 def test_logits_are_found_in_every_output(form):
     model, received = Model(form), []
-    tap = Tap(loader := loader_of(ROWS), model, "labels", None, received.append)
+    tap = Tap(loader := loader_of(ROWS), model, ("labels",), None, received.append)
     train_pass(loader, model)
     tap.close()
     assert [seen.ids.tolist() for seen in received] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
@@ -200,7 +205,7 @@ def test_logits_are_found_in_every_output(form):
 )
 def test_output_without_logits(form):
     model = Model(form)
-    Tap(loader := loader_of(ROWS), model, "labels", None, [].append)
+    Tap(loader := loader_of(ROWS), model, ("labels",), None, [].append)
     with pytest.raises(ArgumentError, match="logits"):
         train_pass(loader, model)
 
@@ -208,14 +213,14 @@ def test_output_without_logits(form):
 @pytest.mark.parametrize(
     ("form", "got"),
     [
-        (lambda logits: logits[:, :1], r"logits \(4, 1\)"),
+        (lambda logits: logits[:, :1], r"logits \(4, 1\)"),  # labels up to 2
         (lambda logits: logits[:, None], r"logits \(4, 1, 3\)"),
         (lambda logits: logits[:3], r"the batch's 4 rows; .* logits \(3, 3\)"),
     ],
 )
 def test_logits_of_another_shape(form, got):
     model = Model(form)
-    Tap(loader := loader_of(ROWS), model, "labels", None, [].append)
+    Tap(loader := loader_of(ROWS), model, ("labels",), None, [].append)
     with pytest.raises(ArgumentError, match=rf"PruningTrainerCallback wants .*{got}"):
         train_pass(loader, model)
 
@@ -224,8 +229,7 @@ def test_logits_of_another_shape(form, got):
     ("labels", "got"),
     [
         (lambda y: y.float(), r"torch.float32 labels \(4,\)"),
-        (lambda y: y[:, None], r"torch.int64 labels \(4, 1\)"),
-        (lambda y: y[:2], r"the batch's 4 rows; got labels \(2,\)"),
+        (lambda y: y[:, None, None], r"torch.int64 labels \(4, 1, 1\)"),
     ],
 )
 def test_labels_of_another_shape(labels, got):
@@ -236,14 +240,14 @@ def test_labels_of_another_shape(labels, got):
         }
 
     model, loader = Model(), DataLoader(ROWS, batch_size=4, collate_fn=collate)
-    Tap(loader, model, "labels", None, [].append)
+    Tap(loader, model, ("labels",), None, [].append)
     with pytest.raises(ArgumentError, match=rf"PruningTrainerCallback wants .*{got}"):
         train_pass(loader, model)
 
 
 def test_only_passes_in_training_are_received():
     model, received = Model(), []
-    tap = Tap(loader := loader_of(ROWS), model, "labels", None, received.append)
+    tap = Tap(loader := loader_of(ROWS), model, ("labels",), None, received.append)
     model.eval()
     train_pass(loader, model)
     assert received == []
@@ -257,7 +261,7 @@ def test_only_passes_in_training_are_received():
 
 def test_features_are_the_heads_input():
     model, received = Model(), []
-    Tap(loader := loader_of(ROWS), model, "labels", model.head, received.append)
+    Tap(loader := loader_of(ROWS), model, ("labels",), model.head, received.append)
     train_pass(loader, model)
     features = torch.cat([seen.features for seen in received])
     assert features.tolist() == [[row["x"]] for row in ROWS]
@@ -268,8 +272,8 @@ def test_closing_leaves_everything_as_it_was():
     model, received = Model(), []
     loader = loader_of(ROWS)
     batches = [sorted(batch) for batch in loader]
-    tap = Tap(loader, model, "labels", model.head, received.append)
-    assert [len(batch) for batch in loader] == [4, 4, 4]
+    tap = Tap(loader, model, ("labels",), model.head, received.append)
+    assert [sorted(batch) for batch in loader] == batches
     tap.close()
     assert loader.dataset is ROWS
     assert loader.collate_fn is labelled
@@ -284,7 +288,7 @@ def test_shuffled_rows_keep_their_ids():
     loader = DataLoader(
         ROWS, batch_size=4, shuffle=True, generator=torch.Generator().manual_seed(3), collate_fn=labelled
     )
-    Tap(loader, model, "labels", model.head, received.append)
+    Tap(loader, model, ("labels",), model.head, received.append)
     train_pass(loader, model)
     ids = torch.cat([seen.ids for seen in received])
     assert ids.tolist() != list(range(10))

@@ -148,7 +148,7 @@ def test_a_loop_over_a_stream(text_task):
 def test_loops_that_cannot_be_recorded(text_task):
     recorder = PruningTrainerCallback()
     model, loader, optimizer = parts(text_task)
-    message = "`model`: no pass in training mode took a batch of `dataloader`; call it with the whole batch"
+    message = "saw no forward pass of the model in training mode over the batch: call the whole model"
     with pytest.raises(hf_prune.ArgumentError, match=message), recorder.record(model.eval(), loader):
         one_epoch(model, loader, optimizer, [])
     model.train()

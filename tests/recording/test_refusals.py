@@ -7,7 +7,7 @@ import torch
 from transformers import DataCollatorWithPadding
 
 from hf_prune import ArgumentError, PruningTrainerCallback
-from tests.recording.witness import count_hooks, other_labels, refuse
+from tests.recording.witness import count_hooks, refuse
 
 
 def test_rows_without_labels(task):
@@ -19,29 +19,11 @@ def test_labels_under_another_name(task):
     refuse(task, "needs batches with a 'target' entry, got .*'labels'", label_names=["target"])
 
 
-def test_ignored_label(task):
-    labels = task.labels.copy()
-    labels[5] = -100
-    refuse(task, "row 5 of the train dataset has the label -100", train_dataset=other_labels(task, labels.tolist()))
-
-
-def test_refused_label_is_that_of_the_named_row(text_task):
-    labels = text_task.labels.copy()
-    labels[5], labels[20] = -1, -100
-    refuse(
-        text_task,
-        "row 5 of the train dataset has the label -1$",
-        train_dataset=other_labels(text_task, labels.tolist()),
-        train_sampling_strategy="sequential",
-        compute_loss_func=lambda outputs, labels, num_items_in_batch: outputs["logits"].sum(),
-    )
-
-
 def test_collator_that_leaves_out_rows(text_task):
     pad = DataCollatorWithPadding(text_task.tokenizer)
     refuse(
         text_task,
-        r"the batch's 8 rows; got labels \(7,\) and logits \(7, 3\)",
+        "gets another number of rows from the collate function than were fetched",
         data_collator=lambda rows: pad(rows[:-1]),
     )
 

@@ -24,7 +24,8 @@ from hf_prune.dynamics.dynamics import LANGUAGE_MODELS
 from hf_prune.dynamics.formulas import SIGNALS, TASKS
 from hf_prune.dynamics.formulas import signals_of as signals_of_task
 from hf_prune.recording import tasks
-from hf_prune.recording.tasks import example_signals, task_of
+from hf_prune.recording.guess import task_of
+from hf_prune.recording.tasks import example_signals
 
 N, TOKENS, WORDS = 13, 6, 11
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -32,8 +33,7 @@ BERT = {"vocab_size": WORDS, "max_position_embeddings": 8} | SMALL
 
 
 def test_every_task_has_its_signals():
-    of_rows = {task for task, kind in TASKS.items() if kind in tasks.READERS}
-    assert of_rows | set(tasks.TOKENS_AHEAD) == set(TASKS)
+    assert set(tasks.READERS) | set(tasks.TOKENS_AHEAD) == set(TASKS)
 
 
 def signals_of(task, logits, labels):
@@ -90,6 +90,10 @@ class ForCausalLM(nn.Module):
     pass
 
 
+class ForTokenClassification(nn.Module):
+    pass
+
+
 class Adapter(nn.Module):
     def get_base_model(self):
         return ForCausalLM()
@@ -100,9 +104,11 @@ class Adapter(nn.Module):
     [
         (nn.Linear(1, 1), torch.zeros(4, dtype=int), torch.zeros(4, 2), "single-label"),
         (nn.Linear(1, 1), torch.zeros(4, 3), torch.zeros(4, 3), "multi-label"),
-        (nn.Linear(1, 1), torch.zeros(4), torch.zeros(4, 1), "regression"),
-        (nn.Linear(1, 1), torch.zeros(4, 1), torch.zeros(4), "regression"),
-        (nn.Linear(1, 1), torch.zeros(4, 7, dtype=int), torch.zeros(4, 7, 3), "token-classification"),
+        (nn.Linear(1, 1), torch.full((4,), 2.5), torch.zeros(4, 1), "regression"),
+        (nn.Linear(1, 1), torch.full((4, 1), 2.5), torch.zeros(4), "regression"),
+        (nn.Linear(1, 1), torch.zeros(4, dtype=int), torch.zeros(4, 1), "binary"),
+        (nn.Linear(1, 1), torch.zeros(4, 1, dtype=int), torch.zeros(4, 3), "single-label"),
+        (ForTokenClassification(), torch.zeros(4, 7, dtype=int), torch.zeros(4, 7, 3), "token-classification"),
         (ForCausalLM(), torch.zeros(4, 7, dtype=int), torch.zeros(4, 7, 3), "causal-lm"),
         (Adapter(), torch.zeros(4, 7, dtype=int), torch.zeros(4, 7, 3), "causal-lm"),
     ],
@@ -114,10 +120,10 @@ def test_the_task_is_read_from_shapes_and_class(model, labels, logits, task):
 @pytest.mark.parametrize(
     ("labels", "logits"),
     [
-        (torch.zeros(4, dtype=int), torch.zeros(4, 1)),
+        (torch.full((4,), 2), torch.zeros(4, 1)),
         (torch.zeros(4), torch.zeros(4, 3)),
         (torch.zeros(4, 7, dtype=int), torch.zeros(4, 6, 3)),
-        (torch.zeros(4, 1, dtype=int), torch.zeros(4, 3)),
+        (torch.full((4, 3), 2.0), torch.zeros(4, 3)),
     ],
 )
 def test_shapes_of_no_task(labels, logits):

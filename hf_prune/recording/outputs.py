@@ -1,0 +1,42 @@
+"""What a model returns: its logits, and the loss that it reports."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from hf_prune.errors import ArgumentError
+from hf_prune.recording.order import POSITIONS
+
+
+def logits_in(output: Any, label_names: tuple[str, ...]) -> torch.Tensor:
+    """The logits of an output; for question answering those of starts and ends as (rows, 2, tokens).
+
+    Raises:
+        ArgumentError: it has none.
+    """
+    wanted = ("start_logits", "end_logits") if label_names == POSITIONS else ("logits",)
+    if isinstance(output, Mapping):
+        parts = [output[name] for name in wanted if name in output]
+    else:
+        # A tuple begins with the loss, a scalar, where the model computed one.
+        parts = list(output) if isinstance(output, tuple | list) else [output]
+    found = [part for part in parts if isinstance(part, torch.Tensor) and part.ndim >= 1][: len(wanted)]
+    if len(found) == len(wanted):
+        return found[0] if len(found) == 1 else torch.stack(found, dim=1)
+    returned = f"the entries {sorted(output)}" if isinstance(output, Mapping) else type(output).__name__
+    raise ArgumentError(
+        f"PruningTrainerCallback needs a model that returns logits, as {' and '.join(map(repr, wanted))}, as a tensor "
+        f"or in a tuple after the loss; got {returned}. A loss that is computed without logits can't be "
+        "recorded"
+    )
+
+
+def loss_in(output: Any) -> torch.Tensor | None:
+    """The loss that a model reports for the batch; None where it reports none."""
+    loss: Any = output.get("loss") if isinstance(output, Mapping) else None
+    if isinstance(output, tuple | list) and output:
+        loss = output[0]
+    if isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.is_floating_point():
+        return loss.detach().reshape(())
+    return None
