@@ -69,6 +69,7 @@ def task_of(
         return agreeing[0]
     reported = "the model reports no loss"
     if loss is not None:
+        _check_numbers(labels, logits, loss)
         reported = f"{'more than one' if agreeing else 'none'} has the loss {float(loss):.6g} that the model reports"
     raise ArgumentError(
         f"`task`: {labels.dtype} labels {tuple(labels.shape)} and logits {tuple(logits.shape)} may be of "
@@ -96,13 +97,7 @@ def check_task(
                 f"`task`: taken for {task!r}, and the loss {float(loss):.6g} that the model reports is that of "
                 f"{other!r}; pass PruningTrainerCallback(task={other!r})"
             )
-    if labels.is_floating_point() and labels.shape == logits.shape and labels[0].numel() > 1:
-        errors = (logits.float() - labels.float()) ** 2
-        if _close(errors.mean(), loss):
-            raise ArgumentError(
-                f"`task`: a regression of {labels[0].numel()} numbers a row can't be recorded, one number can; the "
-                "loss of the model is the mean squared error"
-            )
+    _check_numbers(labels, logits, loss)
     logger.warning(
         "the model reports a loss of %.6g for its first batch, and the mean of the losses recorded, %s without "
         "weights, smoothing or further terms, is %.6g: compare `recorder.dynamics` with it",
@@ -110,6 +105,16 @@ def check_task(
         "squared errors" if task == "regression" else "cross-entropies",
         float(_totals(task, labels, logits)[0] / _totals(task, labels, logits)[1]),
     )
+
+
+def _check_numbers(labels: torch.Tensor, logits: torch.Tensor, loss: Any) -> None:
+    """Refuse a regression of several numbers a row, which the loss gives away."""
+    if labels.is_floating_point() and labels.shape == logits.shape and labels[0].numel() > 1:
+        if _close(((logits.float() - labels.float()) ** 2).mean(), loss):
+            raise ArgumentError(
+                f"`task`: a regression of {labels[0].numel()} numbers a row can't be recorded, one number can; the "
+                "loss of the model is the mean squared error"
+            )
 
 
 def agrees(task: str, labels: torch.Tensor, logits: torch.Tensor, loss: Any, items: Any = None) -> bool:

@@ -2,7 +2,7 @@
 
 A pass is about a batch if it takes one of its tensors as the loop got it, or a view of it with all rows in order.
 Where it takes none, as in a loop that moves batches to a device itself, the values are compared: what was passed must
-be what is in the batch that the loop got last.
+be what is in one of the batches that the loop got last.
 """
 
 import weakref
@@ -18,12 +18,17 @@ class Batch:
     Attributes:
         ids: (rows,) int64 positions.
         labels: of its rows.
+        whole: the batch itself, until it is over.
         done: whether a pass over it was recorded, or was none to be recorded.
     """
 
     def __init__(self, whole: Any, ids: torch.Tensor, labels: torch.Tensor) -> None:
         self.ids, self.labels, self.done = ids, labels, False
+        self.whole = whole
         self._tensors = {id(tensor): weakref.ref(tensor) for _, tensor in tensors_in(whole) if _has_rows(tensor, ids)}
+
+    def is_over(self) -> None:
+        self.done, self.whole = True, None
 
     def is_given(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor is one of this batch, or a view of one with all its rows in order."""

@@ -19,7 +19,7 @@ from hf_prune.recording.tasks import example_signals, row_labels
 
 logger = logging.getLogger(__name__)
 
-WAITING = 64
+WAITING = 16
 """Batches that a loop may have taken before it passes the first of them to the model."""
 
 UNHEARD = (
@@ -93,7 +93,6 @@ class Tap:
         self._task, self._is_named, self.rehearses = task, task is not None, False
         self._is_checked, self._recorded, self._problem = False, False, ""
         self._waiting: deque[Batch] = deque(maxlen=WAITING)
-        self._last: Any = None
         self._passes = 0  # of which nothing was recorded, before the first that was
         self._unmatched = ""  # why a pass since the step began is over no batch
         self._arriving: Batch | None = None
@@ -117,7 +116,6 @@ class Tap:
             hook.remove()
         unwatch(self._loader, self.take)
         self._waiting.clear()
-        self._last = None
 
     def settle(self, task: str) -> None:
         """Take a task as told and checked."""
@@ -154,7 +152,6 @@ class Tap:
             self._leave_out(str(error))
             return
         self._waiting.append(Batch(batch, ids, labels))
-        self._last = batch
 
     def step_is_over(self) -> None:
         """Forget the batches of a step, of which each should have been recorded."""
@@ -163,7 +160,7 @@ class Tap:
         if self._in_training and not all(batch.done for batch in self._waiting):
             self._leave_out(self._unmatched or UNHEARD)
         self._waiting.clear()
-        self._last, self._unmatched = None, ""
+        self._unmatched = ""
 
     def _check_order(self, ids: torch.Tensor) -> None:
         # To look at ids on another device would wait for it, which only the first batches may.
@@ -189,7 +186,7 @@ class Tap:
             batch = None
         if module.training != self._in_training:
             if batch is not None:
-                batch.done = True
+                batch.is_over()
             return args, kwargs
         self._items = kwargs.get("num_items_in_batch")
         self._arriving = batch or self._of_same_values(given)
@@ -203,15 +200,18 @@ class Tap:
         return args, kwargs
 
     def _of_same_values(self, given: list[tuple[Any, torch.Tensor]]) -> Batch | None:
-        """The last batch, if what is given has its values: at once for the first, and later where signals are kept."""
-        if self._last is None or not self._waiting or self._waiting[-1].done:
-            return None
-        last = self._waiting[-1]
-        self._same = same_values(self._last, given, last.ids)
-        if self._same is None or (not self._recorded and not self._same):
-            self._same = None
-            return None
-        return last
+        """The batch whose values are given: looked at on the spot, unless only one is left and a run goes on."""
+        left = [batch for batch in self._waiting if not batch.done]
+        for batch in left:
+            same = same_values(batch.whole, given, batch.ids)
+            if same is None:
+                continue
+            if self._recorded and len(left) == 1:
+                self._same = same  # which decides, without waiting for the device, whether the values are kept
+                return batch
+            if bool(same):
+                return batch
+        return None
 
     def _read_features(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if self._arriving is not None:
@@ -229,7 +229,8 @@ class Tap:
         except ArgumentError as error:
             self._leave_out(str(error))
             return
-        batch.done = self._recorded = True
+        self._recorded = True
+        batch.is_over()
         if not self.rehearses:
             self._receive(seen)
 
