@@ -330,6 +330,11 @@ def checked_dynamics(value: Any) -> TrainingDynamics:
     if isinstance(value, str | os.PathLike):
         return TrainingDynamics.load(value)
     dynamics = value if isinstance(value, TrainingDynamics) else getattr(value, "dynamics", None)
+    if isinstance(value, type):
+        raise ArgumentTypeError(
+            f"`dynamics`: wanted a recorder, {value.__name__}(), got the class itself; pass the one that the Trainer "
+            "was given, as in callbacks=[recorder] and dynamics=recorder"
+        )
     if not isinstance(dynamics, TrainingDynamics):
         raise ArgumentTypeError(
             "`dynamics`: wanted TrainingDynamics, the PruningTrainerCallback that recorded them, or the path of a "

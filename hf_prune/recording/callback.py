@@ -19,8 +19,9 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.models import head_of
 from hf_prune.recording.arrays import STATE, Recording
 from hf_prune.recording.clean_pass import clean_pass, rehearse
-from hf_prune.recording.loader import bare_loader, check_countable, check_loop, unwatch_rest, watch_rest
+from hf_prune.recording.loader import bare_loader, unwatch_rest, watch_rest
 from hf_prune.recording.order import POSITIONS
+from hf_prune.recording.refused import check_arguments, check_countable, check_loop
 from hf_prune.recording.tap import Tap
 
 logger = logging.getLogger(__name__)
@@ -143,14 +144,20 @@ class PruningTrainerCallback(TrainerCallback):
         check_loop(model, dataloader)
         loader = bare_loader(dataloader)
         n = self._rows_of(loader)
+        trained_on = _identity(loader.dataset, n)
         if not self._looping:
             self._recording, self._looping = Recording(n, epochs=None, every=self.every), True
-            self._told = None
+            self._told, self._trained_on = None, trained_on
         recording = self._recording
         if recording.n != n:
             raise ArgumentError(
                 f"`dataloader`: the epochs before are of {recording.n} rows, this dataset has {n}; "
                 "take a new PruningTrainerCallback for another dataset"
+            )
+        if isinstance(trained_on[1], str) and trained_on != self._trained_on:
+            raise ArgumentError(
+                f"`dataloader`: the epochs before are of other rows of the same number, {n}, by the dataset's "
+                "fingerprint; take a new PruningTrainerCallback for another dataset"
             )
         recording.begin_epoch()
         names = None if label_name is None else (label_name,)
@@ -174,7 +181,7 @@ class PruningTrainerCallback(TrainerCallback):
         n = self._rows_of(loader)
         self._begin_anew(loader.dataset, n)
         if self.id_column is None:
-            _check_arguments(args, n)
+            check_arguments(args, n)
             epochs = math.ceil(state.num_train_epochs)
             # The Trainer counts so where it resumes; state.epoch is that of the batch size before.
             steps_an_epoch = max(1, math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps))
@@ -183,7 +190,7 @@ class PruningTrainerCallback(TrainerCallback):
             if state.global_step and self._recording.whole:
                 self._restore(args, state)
         else:
-            _check_arguments(args, rows=0)
+            check_arguments(args, rows=0)
             if step := state.global_step:
                 logger.warning("the run goes on in a stream: epochs before step %d are not recorded", step)
             self._recording = Recording(n, epochs=None, every=self.every)
@@ -229,7 +236,7 @@ class PruningTrainerCallback(TrainerCallback):
 
     def _begin_anew(self, dataset: Any, n: int) -> None:
         """Say that what was recorded of a run on other rows is dropped."""
-        trained_on = (n, getattr(dataset, "_fingerprint", None) or id(dataset))
+        trained_on = _identity(dataset, n)
         if self._recording.finished and self._trained_on not in (None, trained_on):
             logger.warning(
                 "the recorder begins anew, on another train_dataset of %d rows: what it held of %d epochs of %d rows "
@@ -267,26 +274,11 @@ class PruningTrainerCallback(TrainerCallback):
             unwatch_rest()
 
 
+def _identity(dataset: Any, n: int) -> tuple[int, str | int]:
+    """What tells a train dataset from another: its fingerprint where it has one, else the object."""
+    return n, getattr(dataset, "_fingerprint", None) or id(dataset)
+
+
 def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
     """The folder in which the Trainer keeps this step."""
     return Path(args.output_dir or ".") / f"checkpoint-{state.global_step}"
-
-
-def _check_arguments(args: TrainingArguments, rows: int) -> None:
-    """Refuse runs of which it is known that they can't be recorded; warn about those that nobody has tried."""
-    if args.n_gpu > 1:
-        raise ArgumentError(
-            f"PruningTrainerCallback can't record {args.n_gpu} GPUs in one process (DataParallel); start one process "
-            "for each, as in `torchrun --nproc-per-node`, or show it one GPU with CUDA_VISIBLE_DEVICES=0"
-        )
-    together = args.per_device_train_batch_size * args.world_size
-    even_batches = getattr(args.accelerator_config, "even_batches", True)
-    even = even_batches or args.dataloader_drop_last or rows % together == 0
-    if args.world_size > 1 and not even:
-        raise ArgumentError(
-            f"PruningTrainerCallback: with even_batches=False {args.world_size} processes can't share out {rows} "
-            f"rows, no multiple of {together}: one ends an epoch before the others; leave even_batches at True"
-        )
-    untested = {"FSDP": args.fsdp, "DeepSpeed": args.deepspeed, f"the device {args.device}": args.device.type != "cpu"}
-    if names := [name for name, used in untested.items() if used]:
-        logger.warning("PruningTrainerCallback is untested with %s: compare `recorder.dynamics`", " and ".join(names))

@@ -17,31 +17,11 @@ from hf_prune.recording.tasks import IGNORED, TOKENS_AHEAD, example_signals, of_
 
 logger = logging.getLogger(__name__)
 
-CANNOT = {
-    "ForCTC": "the labels of CTC are sequences that no token's logits belong to",
-    "ObjectDetection": "detection has a set of boxes in place of a label",
-    "Segmentation": "segmentation has a label for each pixel",
-    "ForMaskGeneration": "segmentation has a label for each pixel",
-    "DepthEstimation": "depth has a number for each pixel",
-}
-"""What can't be recorded, by what the names of transformers' classes say."""
-
 WANTED = (
     "PruningTrainerCallback wants whole-number labels of shape (rows,) and logits (rows, classes >= 2), labels of 0 "
     "or 1 and one logit a row, float labels and logits (rows, labels), float labels (rows,) and one output a row, or "
     "whole-number labels (rows, tokens) and logits (rows, tokens, classes)"
 )
-
-
-def check_model(model: nn.Module) -> None:
-    """Refuse a model of which the class says that it can't be recorded."""
-    for name in _class_names(model):
-        for part, why in CANNOT.items():
-            if part in name:
-                raise ArgumentError(
-                    f"PruningTrainerCallback can't record {name}: {why}; train it without the callback, and prune by "
-                    "embeddings=, or by scores= of your own"
-                )
 
 
 def task_of(
@@ -109,12 +89,12 @@ def check_task(
 
 def _check_numbers(labels: torch.Tensor, logits: torch.Tensor, loss: Any) -> None:
     """Refuse a regression of several numbers a row, which the loss gives away."""
-    if labels.is_floating_point() and labels.shape == logits.shape and labels[0].numel() > 1:
-        if _close(((logits.float() - labels.float()) ** 2).mean(), loss):
-            raise ArgumentError(
-                f"`task`: a regression of {labels[0].numel()} numbers a row can't be recorded, one number can; the "
-                "loss of the model is the mean squared error"
-            )
+    several = labels.is_floating_point() and labels.shape == logits.shape and labels[0].numel() > 1
+    if several and _close(((logits.float() - labels.float()) ** 2).mean(), loss):
+        raise ArgumentError(
+            f"`task`: a regression of {labels[0].numel()} numbers a row can't be recorded, one number can; the loss "
+            "of the model is the mean squared error"
+        )
 
 
 def agrees(task: str, labels: torch.Tensor, logits: torch.Tensor, loss: Any, items: Any = None) -> bool:
@@ -179,10 +159,10 @@ def _hint(model: nn.Module, readings: list[str]) -> str | None:
 
 
 def _is_a(model: nn.Module, part: str) -> bool:
-    return any(part in name for name in _class_names(model))
+    return any(part in name for name in class_names(model))
 
 
-def _class_names(model: nn.Module) -> list[str]:
+def class_names(model: nn.Module) -> list[str]:
     return [base.__name__ for base in type(_unwrapped(model)).__mro__]
 
 

@@ -5,9 +5,7 @@ from typing import Any
 
 import torch
 import transformers.trainer
-from torch import nn
 
-from hf_prune.errors import ArgumentError
 from hf_prune.recording.ids import CollateWithIds, WithIds
 
 _trainer: Any = transformers.trainer
@@ -109,27 +107,3 @@ def unwatch_rest() -> None:
 def bare_loader(loader: Any) -> Any:
     """The loader that fetches and collates, which accelerate wraps; what is set on the wrapper never reaches it."""
     return getattr(loader, "base_dataloader", loader)
-
-
-def check_countable(dataset: Any) -> None:
-    if isinstance(dataset, torch.utils.data.IterableDataset) or not hasattr(dataset, "__len__"):
-        raise ArgumentError(
-            "PruningTrainerCallback needs a train_dataset with rows that can be counted; this one is streaming: "
-            "load it without streaming=True, or give it a column with the position of each row and pass "
-            "id_column= and num_examples="
-        )
-
-
-def check_loop(model: Any, loader: Any) -> None:
-    """Refuse what is no loop over a loader that can be watched."""
-    if not isinstance(model, nn.Module):
-        raise ArgumentError(f"`model`: wanted the torch module that is trained, got {type(model).__name__}")
-    base = bare_loader(loader)
-    if not hasattr(base, "dataset") or not hasattr(base, "collate_fn"):
-        raise ArgumentError(
-            f"`dataloader`: wanted a torch DataLoader, also one that accelerate prepared, got {type(loader).__name__}"
-        )
-    if getattr(base, "persistent_workers", False) and base.num_workers:
-        raise ArgumentError(
-            "`dataloader`: its workers outlive an epoch, which can't be recorded; leave persistent_workers out"
-        )

@@ -40,3 +40,18 @@ def loss_in(output: Any) -> torch.Tensor | None:
     if isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.is_floating_point():
         return loss.detach().reshape(())
     return None
+
+
+def vectors_of(features: torch.Tensor | None, task: str, labels: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """The head's input, a vector a row; of a multiple choice that of the right answer."""
+    rows = len(labels)
+    if task == "multiple-choice" and features is not None and len(features) == logits.numel():
+        right = labels.reshape(rows).clamp(min=0)
+        return features.reshape(*logits.shape, -1)[torch.arange(rows, device=labels.device), right]
+    if features is None or len(features) != rows or features.ndim != 2:
+        raise ArgumentError(
+            "`features`: wanted a module whose input has the shape (batch, d), in floats, got "
+            f"{None if features is None else tuple(features.shape)}; name another, as in "
+            "PruningTrainerCallback(features='classifier')"
+        )
+    return features

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from hf_prune.errors import ArgumentError
-from hf_prune.recording.guess import check_model, check_task, task_of
+from hf_prune.recording.guess import check_task, task_of
 from hf_prune.recording.ids import GAP, GAPS, labels_in
 from hf_prune.recording.loader import unwatch, watch
 from hf_prune.recording.matching import Batch, same_values, tensors_in
 from hf_prune.recording.order import POSITIONS, label_names_in
-from hf_prune.recording.outputs import logits_in, loss_in
+from hf_prune.recording.outputs import logits_in, loss_in, vectors_of
+from hf_prune.recording.refused import check_model
 from hf_prune.recording.tasks import example_signals, row_labels
 
 logger = logging.getLogger(__name__)
@@ -243,7 +244,7 @@ class Tap:
         assert self._task is not None
         signals = example_signals(self._task, logits, labels)
         if self._wants_features:
-            features = _vectors(features, self._task, labels, logits)
+            features = vectors_of(features, self._task, labels, logits)
         ids = batch.ids.to(logits.device, non_blocking=True)
         if self._same is not None:
             ids = torch.where(self._same, ids, GAP + len(GAPS) - 1)
@@ -264,21 +265,6 @@ class Tap:
 
 def _given_of(batch: Batch, given: list[tuple[Any, torch.Tensor]]) -> int:
     return sum(batch.is_given(tensor) for _, tensor in given)
-
-
-def _vectors(features: torch.Tensor | None, task: str, labels: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """The head's input, a vector a row; of a multiple choice that of the right answer."""
-    rows = len(labels)
-    if task == "multiple-choice" and features is not None and len(features) == logits.numel():
-        right = labels.reshape(rows).clamp(min=0)
-        return features.reshape(*logits.shape, -1)[torch.arange(rows, device=labels.device), right]
-    if features is None or len(features) != rows or features.ndim != 2:
-        raise ArgumentError(
-            "`features`: wanted a module whose input has the shape (batch, d), in floats, got "
-            f"{None if features is None else tuple(features.shape)}; name another, as in "
-            "PruningTrainerCallback(features='classifier')"
-        )
-    return features
 
 
 def _check_labels(labels: Any, ids: torch.Tensor) -> None:

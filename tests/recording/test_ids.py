@@ -290,13 +290,15 @@ def test_an_iterator_from_before():
     model, recorder = nn.Linear(4, 3), PruningTrainerCallback()
     loader = DataLoader(TensorDataset(inputs, labels), batch_size=4)
     batches, passes = iter(loader), []
-    with (
-        pytest.raises(ArgumentError, match=r"begin to record before the loop calls iter"),
-        recorder.record(model, loader),
-    ):
+
+    def epoch():
         for x, _ in batches:
             passes.append(1)
             model(x)
+
+    message = r"begin to record before the loop calls iter\(loader\)"
+    with pytest.raises(ArgumentError, match=message), recorder.record(model, loader):
+        epoch()
     assert len(passes) == 2
 
 

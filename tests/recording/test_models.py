@@ -377,5 +377,5 @@ class Flattening:
 
 
 def test_padding_free_batches_are_refused(tmp_path):
-    with pytest.raises(ArgumentError, match="makes one long row .padding-free, flattened or packed ones"):
+    with pytest.raises(ArgumentError, match=r"makes one long row \(padding-free, flattened or packed ones\)"):
         run(gpt(), texts(), tmp_path, shifted, PruningTrainerCallback(), collate=Flattening())
