@@ -34,11 +34,20 @@ class PruningTrainerCallback(TrainerCallback):
     and weights and random numbers are those of a run without it. The values are those of the training forward passes,
     with dropout and augmentation where the run has them. Evaluation is not recorded.
 
-    Works for classification with one label a row or several, regression, token classification, and causal and
-    sequence-to-sequence language models; TrainingDynamics says what the values mean. Rows are positions in the
-    Trainer's train_dataset. Rows that an epoch didn't show are NaN; of a row that it showed twice the first pass
-    counts. Values that are not finite, as when a run diverges, are infinite: they don't end the run, and are an error
-    where a score reads them.
+    Works for classification with one label a row, several or a soft one, one logit with a binary loss, multiple
+    choice, regression, question answering, token classification, and causal and sequence-to-sequence language models;
+    hf_prune.dynamics.formulas says what the values mean. Rows are positions in the Trainer's train_dataset. Rows that
+    an epoch didn't show are NaN; of a row that it showed twice, or that two passes of a step are over, the first pass
+    counts. A row whose label the loss leaves out (-100) is NaN, too, and has -100 in `dynamics.labels`. Values that
+    are not finite, as when a run diverges, are infinite: they don't end the run, and are an error where a score reads
+    them.
+
+    Nothing is added to what the model, a teacher or the loss is given. A pass is over a batch of the loader if it
+    takes one of the batch's tensors, or their values. What can't be recorded is an error before the run, or after its
+    first step: a model of detection, segmentation or CTC; a collate function that drops, packs or reorders rows (which
+    shows where rows and batch have a column in common); a pass that takes no tensor of the batch, or only a part of
+    the model; a task that the loss contradicts that the model reports. What happens later than that ends no run: such
+    rows are NaN in that epoch, and the log says why.
 
     With several processes (`torchrun`, `accelerate launch`) the first one gets what all have seen, and has `dynamics`.
     Every checkpoint of the Trainer gets a file with the dynamics so far, `hf_prune_dynamics.safetensors`, and a run
@@ -61,9 +70,10 @@ class PruningTrainerCallback(TrainerCallback):
             num_examples - 1, which are then the rows of `dynamics`. A run that goes on from a checkpoint records what
             it still shows.
         num_examples: rows of such a dataset.
-        task: "single-label", "multi-label", "regression", "token-classification", "causal-lm" or "seq2seq"; None reads
-            it from the shapes of the first batch, and from the name of the model's class whether a token's logits are
-            about the next one, as in "...ForCausalLM".
+        task: "single-label", "multiple-choice", "soft-label", "binary", "multi-label", "regression",
+            "token-classification", "causal-lm", "seq2seq" or "question-answering"; None reads it from the model's
+            class and the shapes of the first batch, and holds it against the loss that the model reports for it. Where
+            these leave it open it has to be named.
         resume_from: folder of the checkpoint from which `train` goes on, where it is not in the run's output_dir.
 
     Memory: 4 bytes a row, epoch and signal, and with features 8 bytes a row and dimension, in the first process;

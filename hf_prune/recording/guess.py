@@ -68,6 +68,13 @@ def check_task(
     Raises:
         ArgumentError: the model has the loss of another task.
     """
+    if loss is None and task in TOKENS_AHEAD and not named:
+        logger.warning(
+            "the model reports no loss: it is taken for %r by its class, and its logits for those of %s; if that is "
+            "wrong, pass PruningTrainerCallback(task=...)",
+            task,
+            "the next token" if TOKENS_AHEAD[task] else "the token itself",
+        )
     if loss is None or agrees(task, labels, logits, loss, items):
         return
     others = [] if named else _readings(model, labels, logits)

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import get_worker_info
 
 from hf_prune.errors import ArgumentError
-from hf_prune.recording.order import REASONS, why_not_in_order
+from hf_prune.recording.order import REASONS, say_if_unknown, why_not_in_order
 
 _numbers = itertools.count()
 
@@ -92,10 +92,13 @@ class CollateWithIds:
         batch = self._collate(data)
         thorough, first, self._batches = self._batches < 2, self._batches == 0, self._batches + 1
         wrong = why_not_in_order(data, batch, len(ids), self._label_names, thorough=thorough)
-        if wrong is None:
-            return self._packed(batch, torch.as_tensor(ids, dtype=torch.int64))
         worker = get_worker_info()
-        if first and (worker is None or worker.id == 0):
+        says = first and (worker is None or worker.id == 0)
+        if wrong is None:
+            if says:
+                say_if_unknown(data, batch, len(ids), self._label_names)
+            return self._packed(batch, torch.as_tensor(ids, dtype=torch.int64))
+        if says:
             raise ArgumentError(f"PruningTrainerCallback {wrong}")
         # A run that has begun goes on, without these rows.
         return self._packed(batch, torch.full((len(ids),), GAP + REASONS.index(wrong)))

@@ -27,6 +27,11 @@ class Batch:
         self.whole = whole
         self._tensors = {id(tensor): weakref.ref(tensor) for _, tensor in tensors_in(whole) if _has_rows(tensor, ids)}
 
+    @property
+    def may_come(self) -> bool:
+        """Whether a pass may still take it: the loop holds some of it."""
+        return not self.done and any(known() is not None for known in self._tensors.values())
+
     def is_over(self) -> None:
         self.done, self.whole = True, None
 

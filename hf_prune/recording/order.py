@@ -1,9 +1,13 @@
 """Whether a batch has the rows that were fetched for it, in their order, as far as both hold the same values."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
+
+logger = logging.getLogger(__name__)
 
 ROWS = "gets another number of rows from the collate function than were fetched: does it pack, drop or add rows?"
 FLAT = (
@@ -60,6 +64,15 @@ def why_not_in_order(
     return ORDER if wrong else None
 
 
+def say_if_unknown(data: Any, batch: Any, n: int, label_names: tuple[str, ...] | None) -> None:
+    """Say it in the log where nobody can tell whether a batch has its rows in their order."""
+    if next(_common(data, batch, n, label_names or label_names_in(batch), True), None) is None:
+        logger.warning(
+            "rows and batches have no column in common, so the recorder can't see whether the collate function keeps "
+            "the order of the rows: it must"
+        )
+
+
 def _number_of_rows(batch: Any, label_names: tuple[str, ...]) -> int | None:
     labels = _labels(batch, label_names)
     return len(labels) if isinstance(labels, torch.Tensor) and labels.ndim else None
@@ -73,7 +86,7 @@ def _labels(batch: Any, label_names: tuple[str, ...]) -> Any:
 
 def _common(
     data: Any, batch: Any, n: int, label_names: tuple[str, ...], thorough: bool
-) -> Iterator[tuple[str | int, list[torch.Tensor], torch.Tensor]]:
+) -> Iterator[tuple[str | int, list[Any], torch.Tensor]]:
     """(name, values of the rows, what is in the batch) of what both have: all of it, or what costs little."""
     parts = batch.items() if isinstance(batch, Mapping) else enumerate(batch)
     for name, made in parts:
@@ -87,9 +100,8 @@ def _common(
             if not thorough and made.numel() > n:
                 ends = [0, n - 1] if made[0].numel() <= ELEMENTS and not of_label else []
                 values, made = [values[row] for row in ends], made[ends]
-            tensors = [tensor for value in values if (tensor := _flat(value)) is not None]
-            if tensors and len(tensors) == len(values):
-                yield name, tensors, made
+            if values and _flat(values[0]) is not None:
+                yield name, values, made
             break
 
 
@@ -102,20 +114,34 @@ def _column(data: Any, name: Any) -> list[Any] | None:
         return None
 
 
+def _are_equal(values: list[Any], made: torch.Tensor) -> bool:
+    """Whether the rows are in the batch as they were, which is the rule and quickly seen."""
+    try:
+        rows = torch.stack(values) if isinstance(values[0], torch.Tensor) else torch.from_numpy(np.array(values))
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return rows.shape == made.shape and torch.equal(rows.to(made.dtype), made)
+
+
 def _flat(value: Any) -> torch.Tensor | None:
     """The first values of one row; None where it holds no numbers."""
     if value is None or isinstance(value, str | bytes):
         return None
     try:
-        return torch.as_tensor(value).flatten()[:ELEMENTS]
+        values = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
+        return values.flatten()[:ELEMENTS]
     except (TypeError, ValueError, RuntimeError):
         return None
 
 
-def _differ(values: list[torch.Tensor], made: torch.Tensor, is_label: bool) -> bool:
+def _differ(of_rows: list[Any], made: torch.Tensor, is_label: bool) -> bool:
     """Whether `made` has the rows in another order, or rows that are none of them."""
+    if _are_equal(of_rows, made):
+        return False
     rows = [row.flatten()[:ELEMENTS] for row in made]
-    values = [value.to(made.dtype) for value in values]
+    values = [value.to(made.dtype) for each in of_rows if (value := _flat(each)) is not None]
+    if len(values) < len(rows):
+        return False
     own = [_agreement(value, row) for value, row in zip(values, rows, strict=True)]
     if min(own) == 1:
         return False

@@ -1,7 +1,6 @@
 """Taps a loader and a model: which batch a training pass is about, and what its logits say of the batch's rows."""
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,8 +19,8 @@ from hf_prune.recording.tasks import example_signals, row_labels
 
 logger = logging.getLogger(__name__)
 
-WAITING = 16
-"""Batches that a loop may have taken before it passes the first of them to the model."""
+HELD = 16
+"""Batches that are kept for a pass that takes none of their tensors; older ones only while the loop holds them."""
 
 UNHEARD = (
     "PruningTrainerCallback saw no forward pass of the model in training mode over the batch: call the whole model, "
@@ -93,7 +92,7 @@ class Tap:
         self._loader, self._in_training, self._receive = loader, in_training, receive
         self._task, self._is_named, self.rehearses = task, task is not None, False
         self._is_checked, self._recorded, self._problem = False, False, ""
-        self._waiting: deque[Batch] = deque(maxlen=WAITING)
+        self._waiting: list[Batch] = []
         self._passes = 0  # of which nothing was recorded, before the first that was
         self._unmatched = ""  # why a pass since the step began is over no batch
         self._arriving: Batch | None = None
@@ -115,6 +114,8 @@ class Tap:
         """Leave loader and model as they were."""
         for hook in self._hooks:
             hook.remove()
+        if self._recorded and self._in_training and not all(batch.done for batch in self._waiting):
+            self._leave_out(self._unmatched or UNHEARD)
         unwatch(self._loader, self.take)
         self._waiting.clear()
 
@@ -126,6 +127,15 @@ class Tap:
         """Raise the error of a run of which a step is over and nothing could be recorded."""
         if not self._recorded:
             raise ArgumentError(self._problem or (BEFORE if not self._waiting and self._passes else UNHEARD))
+
+    def _still_waiting(self) -> list[Batch]:
+        """The batches that a pass may still take; of others that were not recorded the log says so."""
+        for batch in self._waiting[:-HELD]:
+            batch.whole = None
+        waiting = [batch for batch in self._waiting if batch.may_come]
+        if self._recorded and len(waiting) < sum(not batch.done for batch in self._waiting):
+            self._leave_out(self._unmatched or UNHEARD)
+        return waiting
 
     @property
     def has_recorded(self) -> bool:
@@ -139,7 +149,7 @@ class Tap:
 
     def take(self, batch: Any, ids: torch.Tensor) -> None:
         """Take note of a batch that the loop gets, and of the positions of its rows."""
-        self._waiting = deque((one for one in self._waiting if not one.done), maxlen=WAITING)
+        self._waiting = self._still_waiting()
         if self._waiting and not self._recorded and self._passes:
             self.check()
         try:

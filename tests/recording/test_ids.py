@@ -9,6 +9,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorData
 from transformers import BertConfig, BertForSequenceClassification, Trainer, default_data_collator
 
 from hf_prune import ArgumentError, PruningTrainerCallback, TrainingDynamics
+from hf_prune.recording import tap
 from tests.recording.runs import ROWS, assert_exact, own_loss, run
 
 WORDS, TOKENS = 50, 6
@@ -224,6 +225,40 @@ def test_collate_functions_that_mask(tmp_path):
     assert logits.losses.size == 0
 
 
+def test_an_order_that_cannot_be_seen_is_said(tmp_path, caplog):
+    def collate(rows):
+        made = default_data_collator(rows)
+        return {"input_ids": made["input_ids"] // 2, "labels": made["input_ids"][:, 0] % 3}
+
+    dataset = Dataset.from_dict({"text": [str(row) for row in range(ROWS)], "input_ids": columns()["input_ids"]})
+
+    def from_texts(rows):
+        return collate([{"input_ids": dataset[int(row["text"])]["input_ids"]} for row in rows])
+
+    options = {"collate": from_texts, "remove_unused_columns": False}
+    run(
+        bert(),
+        dataset.remove_columns("input_ids"),
+        tmp_path,
+        lambda *_: np.empty(0),
+        PruningTrainerCallback(),
+        **options,
+    )
+    assert caplog.text.count("rows and batches have no column in common") == 1
+
+
+def test_batches_that_a_loop_leaves_out_are_said(caplog):
+    inputs, labels = torch.randn(ROWS, 4), torch.arange(ROWS) % 3
+    model, recorder = nn.Linear(4, 3), PruningTrainerCallback()
+    loader = DataLoader(TensorDataset(inputs, labels), batch_size=4)
+    with recorder.record(model, loader):
+        for number, (x, _) in enumerate(loader):
+            if number != 1:
+                model(x)
+    assert np.isnan(recorder.dynamics["loss"][0]).tolist() == [4 <= row < 8 for row in range(ROWS)]
+    assert "a batch is not recorded, its rows have no values in this epoch" in caplog.text
+
+
 def loop(loader, model, recorder, take):
     model.train()
     with recorder.record(model, loader):
@@ -274,10 +309,11 @@ def test_batches_that_are_fetched_as_one_item():
     np.testing.assert_allclose(recorder.dynamics["loss"][0], own_loss(logits, LABELS), rtol=1e-5)
 
 
-def test_batches_that_are_taken_before_they_are_passed():
+def test_batches_that_are_taken_before_they_are_passed(monkeypatch):
     inputs, labels = torch.randn(ROWS, 4), torch.arange(ROWS) % 3
     model, recorder = nn.Linear(4, 3), PruningTrainerCallback()
     loader = DataLoader(TensorDataset(inputs, labels), batch_size=4, shuffle=True)
+    monkeypatch.setattr(tap, "HELD", 1)
     with recorder.record(model, loader):
         for x, _ in reversed(list(loader)):
             model(x)

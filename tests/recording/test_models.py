@@ -62,6 +62,13 @@ def unshifted(kwargs, output):
     return own_loss(output["logits"].detach(), kwargs["labels"])
 
 
+def of_texts(kwargs, output):
+    """Losses of a pass that is given no labels."""
+    tokens = torch.tensor(texts()["input_ids"])
+    rows = [int((tokens == row).all(dim=1).nonzero()[0]) for row in kwargs["input_ids"]]
+    return own_loss(output["logits"].detach(), torch.tensor(texts()["labels"])[rows])
+
+
 def llava():
     vision = CLIPVisionConfig(image_size=8, patch_size=4, **SMALL)
     config = LlavaConfig(
@@ -105,6 +112,20 @@ def gpt():
 )
 def test_shifted_labels(make, columns, losses, task, tmp_path):
     assert_exact(make, columns(), tmp_path, losses, task=task or "token-classification")
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+@pytest.mark.parametrize(("make", "columns", "losses"), [(gpt, texts, shifted), (t5, texts, unshifted)])
+def test_the_loss_of_an_accumulated_step_agrees(make, columns, losses, accumulation, tmp_path, caplog):
+    assert_exact(make, columns(), tmp_path, losses, gradient_accumulation_steps=accumulation)
+    assert "reports" not in caplog.text
+
+
+def test_a_task_that_only_the_class_says_is_said(tmp_path, caplog):
+    assert_exact(
+        t5, texts() | {"decoder_input_ids": texts()["input_ids"]}, tmp_path, of_texts, label_smoothing_factor=0.1
+    )
+    assert "the model reports no loss: it is taken for 'seq2seq' by its class" in caplog.text
 
 
 def test_labels_that_the_model_does_not_shift_are_named_by_its_loss(tmp_path):
