@@ -330,17 +330,20 @@ def checked_dynamics(value: Any) -> TrainingDynamics:
     if isinstance(value, str | os.PathLike):
         return TrainingDynamics.load(value)
     dynamics = value if isinstance(value, TrainingDynamics) else getattr(value, "dynamics", None)
-    if isinstance(value, type):
-        raise ArgumentTypeError(
-            f"`dynamics`: wanted a recorder, {value.__name__}(), got the class itself; pass the one that the Trainer "
-            "was given, as in callbacks=[recorder] and dynamics=recorder"
-        )
     if not isinstance(dynamics, TrainingDynamics):
         raise ArgumentTypeError(
             "`dynamics`: wanted TrainingDynamics, the PruningTrainerCallback that recorded them, or the path of a "
-            f"saved file; got {type(value).__name__}"
+            f"saved file; got {_kind_of(value)}"
         )
     return dynamics
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, type):
+        return (
+            f"the class {value.__name__} itself: pass the instance that the Trainer was given in callbacks=[recorder]"
+        )
+    return type(value).__name__
 
 
 def _mean(epochs: Iterable[NDArray[Any]], n: int) -> NDArray[np.float64]:

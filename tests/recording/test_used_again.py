@@ -50,7 +50,7 @@ def test_a_loop_on_another_dataset_of_as_many_rows_is_refused():
 def test_the_class_is_no_recorder():
     dataset = Dataset.from_dict(classes())
     with pytest.raises(
-        hf_prune.ArgumentTypeError, match=r"got the class itself; pass the one that the Trainer was given"
+        hf_prune.ArgumentTypeError, match="got the class PruningTrainerCallback itself: pass the instance"
     ):
         dataset.prune("el2n", keep=3, dynamics=PruningTrainerCallback)
     with pytest.raises(hf_prune.ArgumentTypeError, match=r"`features`: .* got Linear"):
