@@ -153,10 +153,13 @@ def _differ(of_rows: list[Any], made: torch.Tensor, is_label: bool) -> bool:
         return True
     if is_label:  # those of tokens are much alike, and collate functions align them anew
         return False
-    return any(
-        mine < UNLIKE and len(value) > 3 and max(of_row) > mine + LIKE
+    foreign = [
+        max(of_row)
         for mine, value, of_row in zip(own, values, every, strict=True)
-    )
+        if mine < UNLIKE and len(value) > 3 and max(of_row) > mine + LIKE
+    ]
+    # Where much is masked one row may by chance be more like another; two rows, or a whole one, are no chance.
+    return len(foreign) > 1 or 1 in foreign
 
 
 def _agreement(value: torch.Tensor, row: torch.Tensor) -> float:
