@@ -59,13 +59,14 @@ def prune(
             rows by itself, or an object of either.
         keep: a count, or a fraction in (0, 1] that means `max(1, round(keep * n))` rows.
         seed: for methods that draw at random, 0 to 2**64 - 1; the same seed keeps the same rows.
-        quotas: "proportional", "equal" or a Quotas object: run the method inside each group, on its share of the
-            budget.
+        quotas: "proportional", "equal", "drop", which gives more to the groups of lower recall, or a Quotas object:
+            run the method inside each group, on its share of the budget.
         by: the groups for quotas: a column's name, a tuple of names, whose combinations are the groups, or (n,) ints,
             strings or bools; the labels by default.
         cutoff: hold back rows whose labels are suspect before anything is chosen: a fraction of all rows, those of
             lowest AUM, "auto", which reads how many and which from dynamics, labels and embeddings, or 0 for none.
-            By default "auto" for D2 where these are there and no scores=, and else 0. See WithoutSuspects.
+            By default "auto" for D2 and DRoP where these are there and no scores= are read, and else 0. See
+            WithoutSuspects.
         label_column: by default the only ClassLabel column, else `label`, else `labels`.
         scores: (n,) difficulty of each row, higher = harder, or the name of a column of numbers.
         embeddings: (n, d) floats, a column's name, or the callback that recorded features; by default those in
@@ -177,7 +178,7 @@ def _modified(
             method = replace(method, within=PerClass(method.within, quotas))
         else:
             method = PerClass(method, quotas)
-    return with_cutoff(method, cutoff, inputs.available, inputs.task)
+    return with_cutoff(method, cutoff, inputs.available, inputs.run)
 
 
 def _check_choice(method: Method, choice: Choice, budget: int, n: int) -> None:

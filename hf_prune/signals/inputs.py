@@ -57,10 +57,11 @@ class Inputs:
             names |= {"embeddings", "early_embeddings"}
         return frozenset(names)
 
-    def task(self) -> str:
-        """The task of the dynamics that were passed."""
-        self._passed["dynamics"] = checked_dynamics(self._passed["dynamics"])  # a file is read once
-        return str(self._passed["dynamics"].task)
+    def run(self) -> TrainingDynamics:
+        """The dynamics that were passed, which may turn out to be those of other rows."""
+        dynamics = checked_dynamics(self._passed["dynamics"])
+        self._passed["dynamics"] = dynamics  # a file is read once
+        return dynamics
 
     def signals(self, needs: frozenset[str], method: Any) -> Signals:
         """The signals that `method` needs, checked.

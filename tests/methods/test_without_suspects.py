@@ -219,7 +219,7 @@ def test_the_default_of_d2():
     assert inside.details["notes"] == ["cutoff 0: scores= were passed"]
     bare = Dataset.from_dict({"x": labels})
     unlabelled = hf_prune.D2(score=hf_prune.Prototypicality())
-    assert with_cutoff(unlabelled, None, frozenset({"dynamics", "embeddings"}), str) == (
+    assert with_cutoff(unlabelled, None, frozenset({"dynamics", "embeddings"}), lambda: dynamics) == (
         unlabelled,
         ["cutoff 0: there is no label column"],
     )
