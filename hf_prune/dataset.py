@@ -70,7 +70,7 @@ def prune(
         label_column: by default the only ClassLabel column, else `label`, else `labels`.
         scores: (n,) difficulty of each row, higher = harder, or the name of a column of numbers.
         embeddings: (n, d) floats, a column's name, or the callback that recorded features; by default those in
-            `dynamics`.
+            `dynamics`. Of features the early ones are read, or the last where a row has no early ones.
         encoder: in place of embeddings: what computes them from the column of texts or images, as in
             `embed(dataset, encoder)`; that function has options. To prune several times, embed once.
         dynamics: TrainingDynamics, the callback that recorded them, or the path of a saved file; of these rows, or

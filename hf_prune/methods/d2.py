@@ -36,7 +36,8 @@ class D2(Method):
     Every row starts with its difficulty and gains what its neighbours send (forward pass); then the densest row is
     kept and takes from its neighbours what it stands for, until the budget is spent (reverse pass).
 
-    Needs `embeddings` (n, d), and a difficulty: that of `score`, or of `scores=`, or else AUM from `dynamics`.
+    Needs `embeddings` (n, d), by default the early features of the run in `dynamics`, and a difficulty: that of
+    `score`, or of `scores=`, or else AUM from `dynamics`.
     Difficulties below zero are shifted once, over the whole dataset, to begin at 0. Selection.scores holds the score
     in its own units.
 

@@ -72,13 +72,13 @@ def _by_trust(whole: Signals) -> Ints:
     labels, dynamics, n = whole.labels, whole.dynamics, len(whole)
     track = partial(tqdm, desc="Nearest neighbours for the cutoff", delay=2)
     k = min(NEIGHBORS, n - 1)
-    neighbors, _, recall = find_neighbors(whole.early_embeddings, k, track)
+    neighbors, _, recall = find_neighbors(whole.embeddings, k, track)
     vote = votes(neighbors, labels.codes)
     fraction, core = suspect_fraction(vote, labels.codes)
     epoch = _stopping_epoch(dynamics, vote.winner == labels.codes)
     trust = _lead(dynamics, epoch + 1) + vote.support / max(k, 1)
     cut = most_suspect(trust, labels.codes, round(fraction * n))
-    origin = whole.origins.get("early_embeddings", "array")
+    origin = whole.origins.get("embeddings", "array")
     lost = labels.take(cut).sizes
     warnings = [*_embedding_warnings(origin, dynamics), *_class_warnings(labels, lost)]
     for warning in warnings:

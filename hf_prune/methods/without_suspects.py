@@ -77,7 +77,7 @@ class WithoutSuspects(Method):
     @property
     def needs(self) -> frozenset[str]:
         if self.cutoff == "auto":
-            return super().needs | {"dynamics", "labels", "early_embeddings"}
+            return super().needs | {"dynamics", "labels", "embeddings"}
         return super().needs | ({"dynamics"} if self.cutoff else frozenset())
 
     def select(self, signals: Signals, budget: int, seed: int) -> Choice:

@@ -46,9 +46,10 @@ class PruningTrainerCallback(TrainerCallback):
 
     Args:
         features: also record the input of the classification head, at an early epoch (a fifth of the planned ones,
-            and the third at the earliest) and at each row's last pass, for `embeddings`. True finds the last Linear
-            layer with as many outputs as the model has labels; a name, as in `model.named_modules()`, takes that
-            module's input.
+            and the third at the earliest) and at each row's last pass. `prune` reads the early ones as embeddings,
+            which have not memorised wrong labels yet, and the last where a row has no early ones; GraNd reads the
+            last. True finds the last Linear layer with as many outputs as the model has labels; a name, as in
+            `model.named_modules()`, takes that module's input.
         clean_eval: record one pass in evaluation mode at the end of each epoch instead of the training passes: without
             dropout, and all rows by the same weights. It costs a prediction of all rows an epoch and changes nothing
             else in the run. An epoch that ends early has all rows too.

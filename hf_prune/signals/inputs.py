@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,7 +16,7 @@ from hf_prune.labels import check_column, column_groups, find_label_column, labe
 from hf_prune.selection.selection import live_selection
 from hf_prune.signals.arrays import check_length, float_array
 from hf_prune.signals.given import ByLike, DynamicsLike
-from hf_prune.signals.signals import COLUMN, LAST_FEATURES, Signals, how_to_give
+from hf_prune.signals.signals import COLUMN, EARLY_FEATURES, LAST_FEATURES, Signals, how_to_give
 
 Reading: TypeAlias = tuple[Any, Mapping[str, Any] | None]
 """A signal, and what the record says of it as JSON values, if anything."""
@@ -53,8 +52,8 @@ class Inputs:
             names |= {"labels", "groups"}
         if self._by is not None:
             names.add("groups")
-        if {"embeddings", "encoder"} & names:
-            names |= {"embeddings", "early_embeddings"}
+        if "encoder" in names:
+            names.add("embeddings")
         return frozenset(names)
 
     def run(self) -> TrainingDynamics:
@@ -70,13 +69,9 @@ class Inputs:
             MissingSignalError: some were not passed; the message says how to give them.
         """
         available = self.available
-        of_features = {"embeddings", "early_embeddings"}
-        if of_features & (needs - available) and "dynamics" in available and self._read("dynamics").features:
-            available |= of_features
-        missing = sorted(needs - available)
-        if "embeddings" in missing:  # which gives early ones too
-            missing = [name for name in missing if name != "early_embeddings"]
-        if missing:
+        if "embeddings" in needs - available and "dynamics" in available and self._read("dynamics").features:
+            available |= {"embeddings"}
+        if missing := sorted(needs - available):
             ways = "; ".join(f"{name}: {how_to_give(name)}" for name in missing)
             named = (name for name in available if not name.startswith(COLUMN) and name != "rows")
             there = ", ".join(sorted(named)) or "none"
@@ -121,31 +116,24 @@ class Inputs:
         scores = float_array(self._dataset, "scores", given, 1).astype(np.float64)
         return scores, {"column": given if isinstance(given, str) else None, "digest": array_digest(scores)}
 
-    def _embeddings(self, *moments: str) -> Reading:
-        """What was passed, or an encoder gives; else features of the first of `moments` with all rows, or the last."""
-        if self._own_embeddings is not None:
-            return self._own_embeddings
-        recorder = self._passed.get("embeddings")
-        features = (self._read("dynamics") if recorder is None else self._checked(recorder)).features
-        if "last" not in features:
-            raise MissingSignalError(f"`embeddings`: these dynamics hold no features; {how_to_give('embeddings')}")
-        # The minimum of numbers one of which is NaN is NaN, and takes no array of bools to find.
-        whole = (moment for moment in moments if moment in features and not np.isnan(features[moment].min()))
-        moment = next(whole, "last")
-        return self._embedding_array(features[moment], LAST_FEATURES if moment == "last" else f"{moment} features")
-
-    @cached_property
-    def _own_embeddings(self) -> Reading | None:
-        """What was passed or an encoder gives; None where the features of a run are to be read."""
+    def _embeddings(self) -> Reading:
+        """What was passed or an encoder gives; else the run's early features if all rows have them, else its last."""
         if "encoder" in self._passed:
             from hf_prune.embeddings.compute import embed, encoder_name
 
             encoder = self._passed["encoder"]
             return self._embedding_array(embed(self._dataset, encoder), f"encoder {encoder_name(encoder)}")
         value = self._passed.get("embeddings")
-        if value is None or hasattr(value, "dynamics") or isinstance(value, TrainingDynamics):
-            return None
-        return self._embedding_array(value, f"column {value}" if isinstance(value, str) else "array")
+        if not (value is None or hasattr(value, "dynamics") or isinstance(value, TrainingDynamics)):
+            return self._embedding_array(value, f"column {value}" if isinstance(value, str) else "array")
+        features = (self._read("dynamics") if value is None else self._checked(value)).features
+        if "last" not in features:
+            raise MissingSignalError(f"`embeddings`: these dynamics hold no features; {how_to_give('embeddings')}")
+        early = features.get("early")
+        # The minimum of numbers one of which is NaN is NaN, and takes no array of bools to find.
+        if early is not None and not np.isnan(early.min()):
+            return self._embedding_array(early, EARLY_FEATURES)
+        return self._embedding_array(features["last"], LAST_FEATURES)
 
     def _embedding_array(self, value: Any, origin: str) -> Reading:
         array = float_array(self._dataset, "embeddings", value, 2)
@@ -194,7 +182,6 @@ _READERS: Mapping[str, Callable[[Inputs], Reading]] = {
     "groups": Inputs._groups,
     "scores": Inputs._scores,
     "embeddings": Inputs._embeddings,
-    "early_embeddings": lambda inputs: inputs._embeddings("early"),
     "rows": Inputs._rows,
     "dynamics": Inputs._dynamics,
     "recalls": Inputs._recalls,

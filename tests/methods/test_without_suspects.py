@@ -127,7 +127,7 @@ def test_summary_says_what_was_held_back_and_the_record_keeps_it(tmp_path):
     assert f"    class 2: {note['classes']['cut'][2]} of {(labels == 2).sum()}" in summary
     assert sum(note["classes"]["cut"]) == note["cut"]
     assert note["embeddings"] == "array"
-    assert {"early_embeddings", "embeddings", "dynamics", "labels"} <= set(selection.steps[-1].signals)
+    assert {"embeddings", "dynamics", "labels"} <= set(selection.steps[-1].signals)
     selection.save(tmp_path / "record")
     assert hf_prune.Selection.load(tmp_path / "record").summary() == summary
     assert selection.at(keep=0.1).details["cutoff"] == note
@@ -188,8 +188,7 @@ def test_which_embeddings_are_read(kind, caplog):
         given = {"embeddings": SimpleNamespace(dynamics=dynamics)}
     with caplog.at_level(logging.WARNING, "hf_prune"):
         step = dataset(labels).prune("el2n", cutoff="auto", keep=30, dynamics=dynamics, **given).selection.steps[0]
-    note, origin = step.details["cutoff"], step.signals["early_embeddings"]["from"]
-    assert "embeddings" not in step.signals
+    note, origin = step.details["cutoff"], step.signals["embeddings"]["from"]
     assert origin == note["embeddings"]
     if kind in ("early", "array"):
         assert origin == {"early": "early features", "array": "array"}[kind]
@@ -276,7 +275,7 @@ def test_what_auto_misses_is_named_with_the_line_to_type():
     ds = dataset(labels)
     with pytest.raises(hf_prune.MissingSignalError, match=r"needs dynamics. To give dynamics: train with `callbacks="):
         ds.prune("random", cutoff="auto", keep=9, embeddings=points)
-    with pytest.raises(hf_prune.MissingSignalError, match=r'early_embeddings: for cutoff="auto" pass embeddings='):
+    with pytest.raises(hf_prune.MissingSignalError, match=r"needs embeddings. To give embeddings: pass embeddings="):
         ds.prune("random", cutoff="auto", keep=9, dynamics=dynamics)
     with pytest.raises(hf_prune.MissingSignalError, match=r"needs labels. To give labels: pass label_column="):
         Dataset.from_dict({"x": labels}).prune("random", cutoff="auto", keep=9, dynamics=dynamics, embeddings=points)
@@ -288,8 +287,7 @@ def test_a_recorded_run_brings_its_early_features(text_task):
     recorder = PruningTrainerCallback(features=True)
     text_task.trainer(callbacks=[recorder]).train()
     selection = text_task.dataset.prune("d2", keep=0.5, dynamics=recorder).selection
-    assert selection.steps[0].signals["early_embeddings"]["from"] == "early features"
-    assert selection.steps[0].signals["embeddings"]["from"] == "features of the last recorded epoch"
+    assert selection.steps[0].signals["embeddings"]["from"] == "early features"
 
 
 def test_what_is_inside_has_its_say_too(monkeypatch):
