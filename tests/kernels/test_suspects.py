@@ -5,7 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from hf_prune.kernels.suspects import Votes, most_suspect, suspect_fraction, votes
+from hf_prune.kernels.suspects import (
+    Votes,
+    chance_of_no_less,
+    chance_of_no_more,
+    halves,
+    most_of,
+    most_suspect,
+    suspect_fraction,
+    votes,
+)
 
 
 def slow_votes(neighbors, labels):
@@ -43,6 +52,19 @@ def slow_suspects(trust, labels, count):
     return sorted(kept)
 
 
+def slow_halves(vote, core, labels):
+    rows, wrong = [0, 0], [0, 0]
+    for a in set(vote.winner[core].tolist()):
+        leads = [int(vote.lead[i]) for i in np.flatnonzero(core) if vote.winner[i] == a]
+        for i in np.flatnonzero(core):
+            if vote.winner[i] == a:
+                before, tied = sum(lead > vote.lead[i] for lead in leads), leads.count(int(vote.lead[i]))
+                second = int(before + tied / 2 > len(leads) / 2)
+                rows[second] += 1
+                wrong[second] += int(labels[i] != a)
+    return rows, wrong
+
+
 def problem(seed):
     draw = np.random.default_rng(seed)
     n, classes = int(draw.integers(2, 60)), int(draw.integers(1, 8))
@@ -62,10 +84,13 @@ def test_kernels_are_what_the_loops_say(seed):
     slow, slow_core = slow_fraction(vote, labels)
     assert fraction == pytest.approx(slow, abs=1e-12)
     np.testing.assert_array_equal(core, slow_core)
+    np.testing.assert_array_equal(halves(vote, core, labels), slow_halves(vote, core, labels))
 
     trust = draw.integers(-4, 3, len(labels)).astype(float)  # with ties
     for count in (0, 1, len(labels) // 2, len(labels)):
-        assert most_suspect(trust, labels, count).tolist() == slow_suspects(trust, labels, count)
+        assert most_suspect(trust, labels, count, most_of(np.bincount(labels))).tolist() == slow_suspects(
+            trust, labels, count
+        )
 
 
 def test_more_rows_than_a_tile(monkeypatch):
@@ -103,7 +128,24 @@ def test_the_core_is_where_neighbours_agree_best_by_hand():
 
 def test_the_guard_lets_off_and_takes_nothing_instead():
     trust, labels = np.array([-1.0, -2, -3, -0.5, -0.25, 1]), np.array([0, 0, 0, 1, 1, 1])
-    assert most_suspect(trust, labels, 3).tolist() == [1, 2]
-    assert most_suspect(trust, labels, 4).tolist() == [1, 2, 3]
-    assert most_suspect(trust, labels, 6).tolist() == [1, 2, 3, 4]
-    assert most_suspect(trust[5:], labels[5:], 1).tolist() == []
+    most = np.array([2, 2])
+    assert most_suspect(trust, labels, 3, most).tolist() == [1, 2]
+    assert most_suspect(trust, labels, 4, most).tolist() == [1, 2, 3]
+    assert most_suspect(trust, labels, 6, most).tolist() == [1, 2, 3, 4]
+    assert most_suspect(trust[5:], labels[5:], 1, most).tolist() == []
+
+
+def test_halves_by_hand():
+    # Class 0: leads 9, 8 and 8, 1: the middle of the tie is row 1.5 of 4. Class 1: all the same.
+    vote = Votes(np.array([0, 0, 0, 0, 1, 1, 2]), np.array([9, 8, 8, 1, 7, 7, 10]), np.zeros(7, dtype=int))
+    rows, contradicted = halves(vote, np.array([1, 1, 1, 1, 1, 1, 0], dtype=bool), np.array([0, 1, 0, 1, 1, 0, 0]))
+    assert rows.tolist() == [5, 1]
+    assert contradicted.tolist() == [2, 1]
+
+
+def test_chances_are_sums_of_binomial_terms():
+    for tries, share in ((0, 0.5), (7, 0.5), (12, 0.1)):
+        terms = [math.comb(tries, i) * share**i * (1 - share) ** (tries - i) for i in range(tries + 1)]
+        for count in range(tries + 1):
+            assert chance_of_no_more(count, tries, share) == pytest.approx(sum(terms[: count + 1]))
+            assert chance_of_no_less(count, tries, share) == pytest.approx(sum(terms[count:]))

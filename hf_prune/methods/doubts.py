@@ -1,0 +1,72 @@
+"""Why an estimate of wrong labels is not acted on: four tests of what the embeddings and the run can know."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_prune.kernels import Floats, Ints
+from hf_prune.kernels.suspects import Votes, chance_of_no_less, chance_of_no_more, halves
+
+LEVEL = 0.05
+"""Of each test: how often chance alone passes the first and the last, or fails the third."""
+TRAINED = 0.5
+"""Share of the largest possible lead that a run must have to be called trained; measured, 1/3 lets a few through."""
+STEEP = 2
+"""How many times as often as in the purer half of the core labels may be contradicted in the other half."""
+
+
+def doubt(fraction: float, vote: Votes, core: NDArray[np.bool_], labels: Ints, lead: Floats) -> str | None:
+    """Why nothing should be held back, and what to do; None where the estimate can be acted on.
+
+    All four tests look at the core, the rows where neighbours agree best with each other:
+
+    1. The embeddings know the labels: less than half of these are contradicted, and clearly less than if neighbours
+       were drawn at random.
+    2. The run is trained: where labels are upheld, it puts them at least half as far above the next class as a share
+       `fraction` of wrong labels lets a perfect run, 1 - 2 * fraction. An untrained one is near 0.
+    3. The disagreement is that of wrong labels, which are as frequent among the purest rows as among the next purest:
+       it is not clearly more than twice as frequent in the second half of the core. That of weak embeddings is.
+    4. Two witnesses: of the labels that neighbours contradict the run contradicts clearly more than half. One that has
+       memorised them contradicts none, and of fewer than 5 rows no share is clear.
+
+    "Clearly" is a one-sided binomial test at the level of 5%. None of them can tell wrong labels from labels that are
+    truly ambiguous.
+
+    Args:
+        fraction: the estimate, `suspect_fraction`, with its (n,) bool `core`.
+        labels: (n,) int64 >= 0.
+        lead: (n,) the run's mean of (p of the label - the largest other p).
+    """
+    contradicted = core & (vote.winner != labels)
+    upheld = core & (vote.winner == labels)
+    wrong, rows = int(contradicted.sum()), int(core.sum())
+    own = "pass a fraction of your own as cutoff="
+    agree = "where neighbours agree best with each other"
+    encoder = "pass embeddings= from an encoder that knows such data"
+
+    shares = np.bincount(labels, minlength=int(vote.winner.max()) + 1) / len(labels)
+    at_random = float(1 - shares[vote.winner[core]].mean())
+    if fraction >= 0.5 or chance_of_no_more(wrong, rows, at_random) > LEVEL:
+        return (
+            f"neighbours contradict {wrong:,} of {rows:,} labels {agree}, where they would contradict {at_random:.0%} "
+            f"by chance, so the embeddings say too little about the labels; {encoder}, or {own}"
+        )
+    least = TRAINED * (1 - 2 * fraction)
+    known = float(lead[upheld].mean())
+    if known < least:
+        return (
+            f"the run is barely trained: in rows whose labels neighbours uphold it puts these {known:.2f} above the "
+            f"next class, and a trained run {least:.2f} or more; train longer, or {own}"
+        )
+    (purer, other), (few, many) = halves(vote, core, labels)
+    if chance_of_no_less(int(many), int(few + many), STEEP * other / (STEEP * other + purer)) < LEVEL:
+        return (
+            f"neighbours contradict {many:,} of {other:,} labels where they agree well, but only {few:,} of {purer:,} "
+            f"{agree}, which is how hard rows look and not how wrong labels do; {encoder}, or {own}"
+        )
+    borne_out = int((lead[contradicted] < 0).sum())
+    if chance_of_no_less(borne_out, wrong, 0.5) > LEVEL:
+        return (
+            f"the run contradicts {borne_out:,} of the {wrong:,} labels that neighbours contradict {agree}, too few "
+            f"to go by; if it has memorised its labels record it from its first epoch, else {encoder}, or {own}"
+        )
+    return None
