@@ -9,9 +9,12 @@ from hf_prune.kernels.suspects import Votes, chance_of_no_less, chance_of_no_mor
 LEVEL = 0.05
 """Of each test: how often chance alone passes the first and the last, or fails the third."""
 TRAINED = 0.5
-"""Share of the largest possible lead that a run must have to be called trained; measured, 1/3 lets a few through."""
+"""Share of the largest possible lead that a trained run has at least; measured: 1/3 is too little."""
 STEEP = 2
 """How many times as often as in the purer half of the core labels may be contradicted in the other half."""
+
+AGREE = "where neighbours agree best with each other"
+ENCODER = "pass embeddings= from an encoder that knows such data"
 
 
 def doubt(fraction: float, vote: Votes, core: NDArray[np.bool_], labels: Ints, lead: Floats) -> str | None:
@@ -38,35 +41,51 @@ def doubt(fraction: float, vote: Votes, core: NDArray[np.bool_], labels: Ints, l
     """
     contradicted = core & (vote.winner != labels)
     upheld = core & (vote.winner == labels)
-    wrong, rows = int(contradicted.sum()), int(core.sum())
-    own = "pass a fraction of your own as cutoff="
-    agree = "where neighbours agree best with each other"
-    encoder = "pass embeddings= from an encoder that knows such data"
+    reason = (
+        _embeddings_know_little(fraction, vote.winner[core], labels, int(contradicted.sum()))
+        or _barely_trained(fraction, lead[upheld])
+        or _hard_rows(vote, core, labels)
+        or _no_second_witness(int((lead[contradicted] < 0).sum()), int(contradicted.sum()))
+    )
+    return f"{reason}, or pass a fraction of your own as cutoff=" if reason else None
 
-    shares = np.bincount(labels, minlength=int(vote.winner.max()) + 1) / len(labels)
-    at_random = float(1 - shares[vote.winner[core]].mean())
-    if fraction >= 0.5 or chance_of_no_more(wrong, rows, at_random) > LEVEL:
-        return (
-            f"neighbours contradict {wrong:,} of {rows:,} labels {agree}, where they would contradict {at_random:.0%} "
-            f"by chance, so the embeddings say too little about the labels; {encoder}, or {own}"
-        )
-    least = TRAINED * (1 - 2 * fraction)
-    known = float(lead[upheld].mean())
-    if known < least:
-        return (
-            f"the run is barely trained: in rows whose labels neighbours uphold it puts these {known:.2f} above the "
-            f"next class, and a trained run {least:.2f} or more; train longer, or {own}"
-        )
+
+def _embeddings_know_little(fraction: float, voted: Ints, labels: Ints, wrong: int) -> str | None:
+    shares = np.bincount(labels, minlength=int(voted.max()) + 1) / len(labels)
+    at_random = float(1 - shares[voted].mean())
+    if fraction < 0.5 and chance_of_no_more(wrong, len(voted), at_random) <= LEVEL:
+        return None
+    return (
+        f"neighbours contradict {wrong:,} of {len(voted):,} labels {AGREE}, where they would contradict "
+        f"{at_random:.0%} by chance, so the embeddings say too little about the labels; {ENCODER}"
+    )
+
+
+def _barely_trained(fraction: float, lead: Floats) -> str | None:
+    known, least = float(lead.mean()), TRAINED * (1 - 2 * fraction)
+    if known >= least:
+        return None
+    return (
+        f"the run is barely trained: in rows whose labels neighbours uphold it puts these {known:.2f} above the next "
+        f"class, and a trained run {least:.2f} or more; train longer"
+    )
+
+
+def _hard_rows(vote: Votes, core: NDArray[np.bool_], labels: Ints) -> str | None:
     (purer, other), (few, many) = halves(vote, core, labels)
-    if chance_of_no_less(int(many), int(few + many), STEEP * other / (STEEP * other + purer)) < LEVEL:
-        return (
-            f"neighbours contradict {many:,} of {other:,} labels where they agree well, but only {few:,} of {purer:,} "
-            f"{agree}, which is how hard rows look and not how wrong labels do; {encoder}, or {own}"
-        )
-    borne_out = int((lead[contradicted] < 0).sum())
-    if chance_of_no_less(borne_out, wrong, 0.5) > LEVEL:
-        return (
-            f"the run contradicts {borne_out:,} of the {wrong:,} labels that neighbours contradict {agree}, too few "
-            f"to go by; if it has memorised its labels record it from its first epoch, else {encoder}, or {own}"
-        )
-    return None
+    share = STEEP * other / (STEEP * other + purer)
+    if chance_of_no_less(int(many), int(few + many), share) >= LEVEL:
+        return None
+    return (
+        f"neighbours contradict {many:,} of {other:,} labels where they agree well, but only {few:,} of {purer:,} "
+        f"{AGREE}, which is how hard rows look and not how wrong labels do; {ENCODER}"
+    )
+
+
+def _no_second_witness(borne_out: int, wrong: int) -> str | None:
+    if chance_of_no_less(borne_out, wrong, 0.5) <= LEVEL:
+        return None
+    return (
+        f"the run contradicts {borne_out:,} of the {wrong:,} labels that neighbours contradict {AGREE}, too few to go "
+        f"by; if it has memorised its labels record it from its first epoch, else {ENCODER}"
+    )

@@ -99,6 +99,14 @@ def test_too_few_rows_tell_nothing(contradicted, acted):
     assert acted or f"contradicts {contradicted} of the {contradicted} labels" in str(reason)
 
 
+def test_labels_that_are_all_contradicted_tell_nothing():
+    labels = np.arange(40) % 2
+    vote = Votes(1 - labels, np.full(40, 10), np.full(40, -10))
+    fraction, core = suspect_fraction(vote, labels)
+    assert fraction == 1
+    assert "contradict 40 of 40 labels" in str(doubt(fraction, vote, core, labels, np.zeros(40)))
+
+
 def test_without_wrong_labels_there_is_nothing_to_doubt():
     points, labels, _, dynamics = clusters(0)
     whole = signals(points, labels, dynamics)
