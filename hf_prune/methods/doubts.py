@@ -66,8 +66,9 @@ def _barely_trained(fraction: float, lead: Floats) -> str | None:
     if known >= least:
         return None
     return (
-        f"the run is barely trained: in rows whose labels neighbours uphold it puts these {known:.2f} above the next "
-        f"class, and a trained run {least:.2f} or more; train longer"
+        "up to its epoch that agrees best with the neighbours the run is barely trained: where they uphold labels it "
+        f"puts these {known:.2f} above the next class, and a trained run {least:.2f} or more; train longer, or start "
+        "from a pretrained model"
     )
 
 

@@ -37,8 +37,8 @@ def test_a_run_at_chance_holds_nothing_back(seed):
     note = note_of(points, labels, untrained)
     assert (note["cut"], note["fraction"]) == (0, 0)
     assert note["estimate"] > 0.03  # which was acted on once
-    assert "the run is barely trained: in rows whose labels neighbours uphold it puts these" in note["doubt"]
-    assert note["doubt"].endswith("train longer, or pass a fraction of your own as cutoff=")
+    assert "the run is barely trained: where they uphold labels it puts these" in note["doubt"]
+    assert note["doubt"].endswith("from a pretrained model, or pass a fraction of your own as cutoff=")
 
 
 def test_a_run_that_has_memorised_the_labels_from_its_first_epoch_on_holds_nothing_back():

@@ -319,7 +319,7 @@ def test_an_estimate_that_is_not_acted_on_is_kept_with_its_reason(tmp_path):
     note, summary = selection.details["cutoff"], selection.summary()
     assert (note["fraction"], note["cut"], sum(note["classes"]["cut"])) == (0, 0, 0)
     assert note["estimate"] == pytest.approx(0.2, abs=0.05)
-    head = f"  cutoff auto: nothing held back, whatever the estimate of {note['estimate']:.3f}: the run is barely"
+    head = f"  cutoff auto: nothing held back, whatever the estimate of {note['estimate']:.3f}: up to its epoch"
     assert head in summary
     assert note["doubt"] in summary
     selection.save(tmp_path / "record")
