@@ -173,7 +173,10 @@ def _lines(note: Mapping[str, Any]) -> list[str]:
     taken = f"{note['cut']:,} of {note['rows']:,} rows held back"
     if note["cutoff"] != "auto":
         return [f"cutoff {note['cutoff']}: {taken}, those with the lowest AUM"]
-    lines = [f"cutoff auto: suspect or unlearnable fraction {note['fraction']:.3f}, {taken}"]
+    found = f"suspect or unlearnable fraction {note['fraction']:.3f}, {taken}"
+    if note["doubt"]:
+        found = f"nothing held back, whatever the estimate of {note['estimate']:.3f}: {note['doubt']}"
+    lines = [f"cutoff auto: {found}"]
     classes = note["classes"]
     losing = [row for row in zip(classes["name"], classes["rows"], classes["cut"], strict=True) if row[2]]
     losing.sort(key=lambda row: -row[2])

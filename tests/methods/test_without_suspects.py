@@ -148,10 +148,10 @@ def test_many_classes_are_not_all_listed():
 
 
 def test_long_tails_are_guarded_and_warned_of(caplog):
-    # The rows of class 3 lie among those of class 0, and of the run no epoch predicts it.
+    # The rows of classes 3 and 4 lie among those of class 0, and of the run no epoch predicts them.
     points, labels, *_ = clusters(0.2, sizes=(200, 200, 200))
-    labels[:9] = 3
-    logits = np.full((3, len(labels), 4), -1.0)
+    labels[:36] = np.repeat([3, 4], [27, 9])
+    logits = np.full((3, len(labels), 5), -1.0)
     logits[:, np.arange(len(labels)), np.repeat([0, 1, 2], 200)] = 1.0
     with caplog.at_level(logging.WARNING, "hf_prune"):
         coreset = dataset(labels).prune(
@@ -163,15 +163,15 @@ def test_long_tails_are_guarded_and_warned_of(caplog):
             embeddings=points,
         )
     note = coreset.selection.details["cutoff"]
-    assert note["classes"]["cut"][3] == 6
+    assert note["classes"]["cut"][3:] == [18, 0]
     warnings = [record.getMessage() for record in caplog.records]
     assert len(warnings) == 2  # once, though five pools asked
-    assert "classes of at most 12 rows lose rows: class 3 (6 of 9)" in warnings[0]
-    assert "classes lose the most that any may, two thirds: class 3 (6 of 9)" in warnings[1]
+    assert "classes of at most 20 rows are too small to tell and lose none: class 4 (9)" in warnings[0]
+    assert "classes lose as many rows as they may: class 3 (18 of 27)" in warnings[1]
     assert [f"cutoff: {warning}" for warning in note["warnings"]] == warnings
-    assert "  warning: classes of at most 12 rows lose rows: class 3 (6 of 9)" in coreset.selection.summary()
-    # Equal quotas want all nine, and only three are left.
-    assert coreset["label"].count("class 3") == 3
+    assert "  warning: classes lose as many rows as they may: class 3" in coreset.selection.summary()
+    # Equal quotas want them all, and of class 3 only nine are left.
+    assert [coreset["label"].count(name) for name in ("class 3", "class 4")] == [9, 9]
 
 
 @pytest.mark.parametrize("kind", ["early", "last", "spotty", "array"])
@@ -307,3 +307,20 @@ def test_what_is_inside_has_its_say_too(monkeypatch):
     selection = dataset(labels).prune("el2n", cutoff=0.2, **given).selection
     suspect = int(np.flatnonzero(selection.evidence["suspect"])[0])
     assert "left out as suspect or unlearnable (cutoff)\n  score " in selection.explain(suspect)
+
+
+def test_an_estimate_that_is_not_acted_on_is_kept_with_its_reason(tmp_path):
+    points, labels, *_ = clusters(0.2)
+    draw = np.random.default_rng(0)
+    untrained = TrainingDynamics.from_logits(draw.normal(size=(2, N, CLASSES)) / 20, labels)
+    selection = dataset(labels).prune("d2", keep=0.3, dynamics=untrained, embeddings=points).selection
+    note, summary = selection.details["cutoff"], selection.summary()
+    assert (note["fraction"], note["cut"], sum(note["classes"]["cut"])) == (0, 0, 0)
+    assert note["estimate"] == pytest.approx(0.2, abs=0.05)
+    head = f"  cutoff auto: nothing held back, whatever the estimate of {note['estimate']:.3f}: up to its epoch"
+    assert head in summary
+    assert note["doubt"] in summary
+    selection.save(tmp_path / "record")
+    assert hf_prune.Selection.load(tmp_path / "record").summary() == summary
+    without = dataset(labels).prune("d2", keep=0.3, dynamics=untrained, embeddings=points, cutoff=0).selection
+    assert selection.indices.tolist() == without.indices.tolist()
