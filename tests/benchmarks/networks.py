@@ -118,7 +118,7 @@ class ResNet(_Steps):
                 output_dir=folder,
             )
             training = of_pixels(data.pixels[rows], y[rows], features)
-            trainer = recipe.trained(arguments, features, training, seed, [recorder] if record else [])
+            trainer = recipe.trained(arguments, features, training, seed, callbacks=[recorder] if record else [])
             held_out = {name: of_pixels(part.pixels, part.y, features) for name, part in data.held_out.items()}
             predictions = {name: trainer.predict(part).predictions.argmax(axis=1) for name, part in held_out.items()}
         return predictions, {"dynamics": recorder} if record else {}

@@ -29,6 +29,7 @@ from tests.benchmarks.worst_class.table import (
     BY_GROUP,
     BY_GROUP_HALF,
     D2,
+    D2_BALANCED,
     D2_WITHIN,
     DROP,
     DROP_HALF,
@@ -54,6 +55,7 @@ METHODS: dict[str, dict[str, Any]] = {
     BY_GROUP_HALF: COOLER | {"by": "group"},
     OVER_MIXTURE: COOLER | {"within": Mixture()},
     D2: D2_AS_IT_IS,
+    D2_BALANCED: D2_AS_IT_IS | {"quotas": "equal"},
     D2_WITHIN: D2_AS_IT_IS | {"quotas": "drop"},
 }
 """The arguments of `prune` by the method's name in the table."""
@@ -81,7 +83,7 @@ class Part:
 
 
 PARTS = {
-    "resnet": Part("resnet", "mnist-longtail", methods=(RANDOM, BALANCED, DROP, DROP_HALF, D2_WITHIN)),
+    "resnet": Part("resnet", "mnist-longtail", methods=(RANDOM, BALANCED, DROP, DROP_HALF, D2_BALANCED, D2_WITHIN)),
     "fashion-mnist": Part("mlp", "fashion-mnist"),
     "mnist-longtail": Part("mlp", "mnist-longtail"),
     "dominoes": Part("mlp", "dominoes", methods=tuple(METHODS)),

@@ -64,7 +64,7 @@ def test_whole_line_and_resume(benchmarks, table, tiny, tmp_path, monkeypatch):
     file = tmp_path / "results.parquet"
     benchmarks.run_parts(tiny, tmp_path, 0, file)
     table_of_results = pq.read_table(file)
-    assert len(table_of_results) == 2 * (12 * 2 + 1) + (6 + 1)
+    assert len(table_of_results) == 2 * (13 * 2 + 1) + (7 + 1)
     rows = table_of_results.to_pylist()
     assert {row["kept"] for row in rows} == {80, 40, 20}
     of_one_cell = [row for row in rows if row["keep"] == 0.25 and row["seed"] == 0 and row["kept"] < 80]
