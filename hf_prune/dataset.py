@@ -112,6 +112,7 @@ def prune(
     signals = inputs.signals(chosen.needs, chosen)
     choice = chosen.select(signals, budget, seed)
     _check_choice(chosen, choice, budget, len(dataset))
+    notes += inputs.notes
     details = choice.details | ({"notes": notes} if notes else {}) | signals.notes
     record, versions = inputs.record(), _versions(chosen, with_encoder=encoder is not None)
     step = Step(chosen.to_config(), plain_keep(keep), seed, len(dataset), budget, record, details, versions)

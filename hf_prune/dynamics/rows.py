@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_prune.dynamics.row_digests import RowDigests
 from hf_prune.errors import AlignmentError, ArgumentError
 
 UNSEEN = -1
@@ -12,7 +13,7 @@ UNSEEN = -1
 
 
 def check_count(recorded: int, n: int) -> None:
-    """Refuse another number of rows: all that can be checked where rows have no class."""
+    """Refuse another number of rows."""
     if n != recorded:
         raise AlignmentError(
             f"`dynamics`: recorded for {recorded} rows, this dataset has {n}; "
@@ -46,6 +47,38 @@ def check_rows(recorded: NDArray[np.int64], labels: NDArray[Any], column: str) -
             f"{column!r}, first at row {row} (recorded {recorded[row]}, here {labels[row]}); "
             f"{renumbered if _one_to_one(known, given).all() else reordered}"
         )
+
+
+def check_digests(argument: str, recorded: RowDigests, given: RowDigests, where: str) -> list[str]:
+    """Refuse rows that dynamics don't describe: in a column that both have, another value or another order.
+
+    Args:
+        argument: its name, for the message.
+        recorded: the digests that the dynamics hold.
+        given: those of as many rows.
+        where: what the rows are of, for the message.
+
+    Returns:
+        The columns that were compared; empty where nothing is in common, so that only the count could be.
+
+    Raises:
+        AlignmentError: with the first row that differs.
+    """
+    common = [column for column in recorded if column in given]
+    rows = {column: np.flatnonzero(recorded[column] != given[column]) for column in common}
+    if different := {column: which for column, which in rows.items() if len(which)}:
+        column, which = min(different.items(), key=lambda item: item[1][0])
+        same = [column for column in common if column not in different]
+        raise AlignmentError(
+            f"`{argument}`: recorded for other data: {where} has other values in {len(which)} of "
+            f"{len(recorded[column])} rows of column {column!r}, first in row {which[0]}; compared were {common}, "
+            + (
+                f"of which {same} hold the same: where {[*different]} was changed on purpose, rename it"
+                if same
+                else "which all differ: were the rows reordered?"
+            )
+        )
+    return common
 
 
 def check_values(values: NDArray[np.float32], signal: str, first: int) -> None:

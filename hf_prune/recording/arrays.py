@@ -13,7 +13,8 @@ from torch import distributed
 
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.dynamics.formulas import SIGNALS, signals_of
-from hf_prune.dynamics.rows import UNSEEN
+from hf_prune.dynamics.row_digests import RowDigests
+from hf_prune.dynamics.rows import UNSEEN, check_digests
 from hf_prune.errors import AlignmentError, ArgumentError
 from hf_prune.models import processes
 from hf_prune.recording.tap import BatchSignals
@@ -61,6 +62,7 @@ class Recording:
         finished: epochs that are over.
         saw_any: whether any row has arrived since the epoch began.
         whole: whether this process is the first, which holds what all have seen.
+        digests: of the train dataset's rows, where they are known; see TrainingDynamics.
     """
 
     def __init__(self, n: int, epochs: int | None, first: int = 0, every: int = 1) -> None:
@@ -80,6 +82,7 @@ class Recording:
         self._moved: list[Rows] = []
         self._begun = first
         self.saw_any = False
+        self.digests: RowDigests = {}
 
     def restore(self, file: Path) -> None:
         """Take over what a checkpoint's file holds of the epochs up to the one that goes on.
@@ -94,6 +97,7 @@ class Recording:
                 f"{self._restored} has dynamics of {len(before)} rows, this train_dataset has {self.n}; "
                 "resume with the dataset that the checkpoint was made with, or delete the file to record anew"
             )
+        check_digests("train_dataset", before.digests, self.digests, f"what goes on from {self._restored}")
         wanted = self._kept_of(self.finished + 1)
         known = min(wanted, before.epochs, self._slots)
         self._signals = {name: values for name, values in self._signals.items() if name in before.signals}
@@ -162,7 +166,7 @@ class Recording:
 
     def _dynamics(self, epochs: int) -> TrainingDynamics:
         signals = {name: values[:epochs] for name, values in self._held.items()}
-        return TrainingDynamics(signals, self._labels, self._features, task=self._task)
+        return TrainingDynamics(signals, self._labels, self._features, self._task, self.digests)
 
     def _move(self) -> None:
         """Move what waits from the model's device to this process."""

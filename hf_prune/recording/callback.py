@@ -15,11 +15,12 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from hf_prune.arguments import one_of, true_or_false, whole_number
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.dynamics.formulas import TASKS
+from hf_prune.dynamics.row_digests import row_digests
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.models import head_of
 from hf_prune.recording.arrays import STATE, Recording
 from hf_prune.recording.clean_pass import clean_pass
-from hf_prune.recording.tap import Tap, bare_loader, check_countable
+from hf_prune.recording.tap import Tap, WithIds, bare_loader, check_countable
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +141,8 @@ class PruningTrainerCallback(TrainerCallback):
         n = self._rows_of(loader)
         if not self._looping:
             self._recording, self._looping = Recording(n, epochs=None, every=self.every), True
+            if self.id_column is None:
+                _keep_digests(self._recording, loader)
         recording = self._recording
         if recording.n != n:
             raise ArgumentError(
@@ -173,6 +176,7 @@ class PruningTrainerCallback(TrainerCallback):
             steps_an_epoch = max(1, math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps))
             first = state.global_step // steps_an_epoch
             self._recording = Recording(n, epochs, first, self.every)
+            _keep_digests(self._recording, loader)
             if state.global_step and self._recording.whole:
                 self._restore(args, state)
         else:
@@ -228,6 +232,15 @@ class PruningTrainerCallback(TrainerCallback):
         if self._tap is not None:
             self._tap.close()
             self._tap = None
+
+
+def _keep_digests(recording: Recording, loader: Any) -> None:
+    """Keep digests of the rows that a loader fetches where they are those of a datasets.Dataset, in one process."""
+    dataset = loader.dataset
+    while isinstance(dataset, WithIds):
+        dataset = dataset._dataset
+    if recording.whole:
+        recording.digests = row_digests(dataset)
 
 
 def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:

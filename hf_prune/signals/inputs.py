@@ -9,7 +9,8 @@ from datasets import Dataset
 
 from hf_prune.digest import array_digest
 from hf_prune.dynamics.dynamics import TrainingDynamics, checked_dynamics
-from hf_prune.dynamics.rows import check_count, check_rows
+from hf_prune.dynamics.row_digests import column_row_digests
+from hf_prune.dynamics.rows import check_count, check_digests, check_rows
 from hf_prune.errors import AlignmentError, ArgumentError, MissingSignalError
 from hf_prune.groups import Groups, crossed, encode
 from hf_prune.labels import check_column, column_groups, find_label_column, label_groups
@@ -40,6 +41,7 @@ class Inputs:
         self._passed = {name: value for name, value in given.items() if value is not None}
         self._signals: dict[str, Any] = {}
         self._record: dict[str, Any] = {}
+        self.notes: list[str] = []
         if {"embeddings", "encoder"} <= set(self._passed):
             raise ArgumentError("`embeddings`, `encoder`: pass one of the two; the encoder computes embeddings")
         self._label_column = find_label_column(dataset, label_column)
@@ -151,21 +153,36 @@ class Inputs:
     def _checked(self, value: DynamicsLike) -> TrainingDynamics:
         """The dynamics of this dataset's rows; those of the source of a chain serve what is left of it."""
         dynamics = checked_dynamics(value)
-        by_class = dynamics.task == "single-label"
-        if by_class and self._label_column is None:
+        earlier = live_selection(self._dataset)
+        if earlier is not None and len(dynamics) == earlier.n:
+            dynamics = dynamics.take(earlier.indices)
+        check_count(len(dynamics), len(self._dataset))
+        labels = self._label_column if dynamics.task == "single-label" else None
+        if labels is not None:  # which may have other types, as before they were numbered
+            groups: Groups = self._read("labels")
+            check_rows(dynamics.labels, np.array(groups.values)[groups.codes], labels)
+        given = {
+            column: column_row_digests(self._dataset, column)
+            for column in dynamics.digests
+            if column in self._dataset.column_names and column != labels
+        }
+        compared = check_digests("dynamics", dynamics.digests, given, "this dataset")
+        if labels is None and not compared:
+            self._note_unchecked(dynamics)
+        return dynamics
+
+    def _note_unchecked(self, dynamics: TrainingDynamics) -> None:
+        if dynamics.task == "single-label":
             raise AlignmentError(
                 "`dynamics`: can't check that they describe these rows without the labels that were trained on; "
                 f"{how_to_give('labels')}"
             )
-        earlier = live_selection(self._dataset)
-        if earlier is not None and len(dynamics) == earlier.n:
-            dynamics = dynamics.take(earlier.indices)
-        if by_class:
-            labels: Groups = self._read("labels")
-            check_rows(dynamics.labels, np.array(labels.values)[labels.codes], str(self._label_column))
-        else:
-            check_count(len(dynamics), len(self._dataset))
-        return dynamics
+        trained_on = sorted(dynamics.digests)
+        why = f"the dataset has none of the columns {trained_on}" if trained_on else "the run has no digests of rows"
+        self.notes.append(
+            "whether the dynamics are of these rows could not be checked, only their count could be compared: "
+            f"{why} that were trained on"
+        )
 
     def _recalls(self) -> Reading:
         """Recalls as they were passed; a function from a Dataset becomes one from positions in this one."""

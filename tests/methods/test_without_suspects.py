@@ -11,6 +11,7 @@ from datasets import Dataset
 import hf_prune
 from hf_prune.config import _REGISTRY
 from hf_prune.dynamics.dynamics import TrainingDynamics
+from hf_prune.dynamics.row_digests import row_digests
 from hf_prune.methods.suspects import suspects
 from hf_prune.methods.without_suspects import with_cutoff
 from hf_prune.signals.signals import Signals
@@ -231,7 +232,7 @@ def test_the_default_of_d2():
 def test_rows_without_a_single_label_have_no_suspects_by_default(task, tmp_path):
     draw = np.random.default_rng(0)
     ds = Dataset.from_dict({"labels": [0.5] * 9 if task == "regression" else [[0, 1]] * 9})
-    run = TrainingDynamics({"el2n": draw.random((2, 9))}, np.full(9, -1), task=task)
+    run = TrainingDynamics({"el2n": draw.random((2, 9))}, np.full(9, -1), task=task, digests=row_digests(ds))
     run.save(tmp_path / "run")
     for dynamics in (run, tmp_path / "run"):
         coreset = ds.prune("d2", score=hf_prune.EL2N(), keep=3, embeddings=draw.random((9, 2)), dynamics=dynamics)
