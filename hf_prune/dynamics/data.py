@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hf_prune.arguments import did_you_mean, one_of
 from hf_prune.dynamics.formulas import SIGNALS, TASKS
 from hf_prune.dynamics.row_digests import RowDigests
-from hf_prune.dynamics.rows import check_values
+from hf_prune.dynamics.rows import UNLABELLED, check_labelled, check_values
 from hf_prune.dynamics.storage import Arrays, Contents
 from hf_prune.errors import ArgumentError
 
@@ -75,6 +75,15 @@ class DynamicsData:
         """Share of the (epoch, row) pairs that were seen."""
         return 1 - float(np.mean([np.isnan(epoch).mean() for epoch in self[self.signals[0]]])) if self.epochs else 0.0
 
+    @property
+    def unlabelled(self) -> NDArray[np.bool_]:
+        """(n,) whether each row was seen without a label in every epoch, and so has no value in any."""
+        without: NDArray[np.bool_] = self.labels == UNLABELLED
+        if without.any():
+            rows = np.flatnonzero(without)
+            without[rows] = np.isnan(self[self.signals[0]][:, rows]).all(axis=0)
+        return without
+
     def recorded(self, signal: str) -> NDArray[np.float32]:
         """The signal, (epochs, n), for a method that needs it; raises ArgumentError if this run lacks it."""
         if signal not in self._signals:
@@ -95,6 +104,7 @@ class DynamicsData:
                 f"`epochs`: wanted a range within the {self.epochs} recorded epochs, got {(start, stop)}"
             )
         values = recorded[start:stop]
+        check_labelled(self.unlabelled, signal)
         check_values(values, signal, start)
         return values
 

@@ -42,7 +42,9 @@ class TrainingDynamics(DynamicsData):
     Args:
         signals: by name, each (epochs, n) float32. A run that lacks one, as those do that were saved before there was
             such a signal, is as good as any until it is asked for it.
-        labels: (n,) int64 class of each row, -1 where the row was never seen.
+        labels: (n,) int64 class of each row; -1 where it was never seen, or the task has no class for a row; -100
+            where it was seen and has no label, which is NaN in the signals: see `unlabelled`. Who records a run
+            writes that value for a row whose class, or that of all of its tokens, is -100.
         features: embeddings by moment, "early" and "last", each (n, d) float32.
         task: what was trained for, one of TASKS.
         digests: by column of the dataset that was trained on, (n,) uint64 digests of its rows as `row_digests` makes
@@ -80,9 +82,9 @@ class TrainingDynamics(DynamicsData):
     def to_dataset(self) -> Dataset:
         """A table with one row for each example, a copy.
 
-        Columns: `row`, the int64 position; `label`, int64, -1 where never seen; `task` if not "single-label"; of
-        each signal a list of `epochs` float32, NaN where not seen; of features, as `features.early` and
-        `features.last`, lists of d float32.
+        Columns: `row`, the int64 position; `label`, int64, as in `labels`; `task` if not "single-label"; of each
+        signal a list of `epochs` float32, NaN where not seen; of features, as `features.early` and `features.last`,
+        lists of d float32; of each column that was trained on, as `digest.COLUMN`, the uint64 digest of its value.
 
         Raises:
             ArgumentError: no epoch is recorded, or features have no dimension.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hf_prune.arguments import did_you_mean
 from hf_prune.dynamics.formulas import SIGNALS
 from hf_prune.dynamics.row_digests import RowDigests
-from hf_prune.dynamics.rows import UNSEEN
+from hf_prune.dynamics.rows import UNLABELLED, UNSEEN
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.files import whole_file
 from hf_prune.labels import stored_column
@@ -113,8 +113,8 @@ def from_dataset(dataset: Any, *, source: str = "`dataset`") -> Contents:
         dataset = Dataset(dataset.data)
     rows = _values(dataset, ROW, source)
     labels = _in_rows(rows, _values(dataset, LABEL, source))
-    if (labels < UNSEEN).any():
-        row = int(np.argmax(labels < UNSEEN))
+    if (wrong := (labels < UNSEEN) & (labels != UNLABELLED)).any():
+        row = int(np.argmax(wrong))
         raise ArgumentError(
             f"{source}: column {LABEL!r}: wanted classes from 0, and {UNSEEN} where a row was never seen; "
             f"row {row} has {labels[row]}"

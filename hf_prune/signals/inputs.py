@@ -18,6 +18,7 @@ from hf_prune.selection.selection import live_selection
 from hf_prune.signals.arrays import check_length, float_array
 from hf_prune.signals.given import ByLike, DynamicsLike
 from hf_prune.signals.signals import COLUMN, EARLY_FEATURES, LAST_FEATURES, Signals, how_to_give
+from hf_prune.signals.unlabelled import Unlabelled, check_unlabelled, labelled_groups, of_rows, unlabelled_in
 
 Reading: TypeAlias = tuple[Any, Mapping[str, Any] | None]
 """A signal, and what the record says of it as JSON values, if anything."""
@@ -31,10 +32,20 @@ class Inputs:
         label_column: the column of labels; None for the one that `prune` takes by default.
         by: the groups for quotas; None for the labels.
         given: `scores`, `embeddings`, `encoder`, `dynamics` and `recalls`, None where not passed.
+        unlabelled: what becomes of rows without a label; None refuses them.
+
+    Attributes:
+        notes: what the record has to say of what was read.
+        without: (n,) which rows have no label, as far as the method reads what shows it.
     """
 
     def __init__(
-        self, dataset: Dataset, label_column: str | None, by: ByLike | None, given: Mapping[str, Any]
+        self,
+        dataset: Dataset,
+        label_column: str | None,
+        by: ByLike | None,
+        given: Mapping[str, Any],
+        unlabelled: Unlabelled | None = None,
     ) -> None:
         self._dataset = dataset
         self._by = by
@@ -42,6 +53,8 @@ class Inputs:
         self._signals: dict[str, Any] = {}
         self._record: dict[str, Any] = {}
         self.notes: list[str] = []
+        self._unlabelled = unlabelled
+        self.without = np.zeros(len(dataset), dtype=bool)
         if {"embeddings", "encoder"} <= set(self._passed):
             raise ArgumentError("`embeddings`, `encoder`: pass one of the two; the encoder computes embeddings")
         self._label_column = find_label_column(dataset, label_column)
@@ -79,8 +92,15 @@ class Inputs:
             there = ", ".join(sorted(named)) or "none"
             raise MissingSignalError(f"{method!r} needs {', '.join(missing)}. To give {ways}. Available: {there}")
         read = {name: self._read(name) for name in sorted(needs)}
+        if self._unlabelled is not None:  # of methods that read neither, too
+            self._mark_unlabelled_in(self._label_column)
+            if "dynamics" in self._passed:
+                self._read("dynamics")
+        check_unlabelled(self._unlabelled, self.without)
+        if self.without.any():
+            read = {name: of_rows(name, signal, np.flatnonzero(~self.without)) for name, signal in read.items()}
         origins = {name: entry["from"] for name, entry in self._record.items() if "from" in entry}
-        return Signals(len(self._dataset), read, origins)
+        return Signals(int((~self.without).sum()), read, origins)
 
     def record(self) -> dict[str, Any]:
         """What was read, as JSON values."""
@@ -97,7 +117,17 @@ class Inputs:
         return self._signals[name]
 
     def _labels(self) -> Reading:
-        return label_groups(self._dataset, self._label_column), {"column": self._label_column}
+        column = self._label_column
+        return label_groups(self._dataset) if column is None else self._label_groups(), {"column": column}
+
+    def _label_groups(self) -> Groups:
+        """The classes; rows without a label are marked, and in none."""
+        self._mark_unlabelled_in(self._label_column)
+        return labelled_groups(self._dataset, str(self._label_column), self.without)
+
+    def _mark_unlabelled_in(self, column: str | None) -> None:
+        if column is not None:
+            self.without |= unlabelled_in(self._dataset, column)
 
     def _groups(self) -> Reading:
         by = self._by
@@ -147,6 +177,7 @@ class Inputs:
 
     def _dynamics(self) -> Reading:
         dynamics = self._checked(self._passed["dynamics"])
+        self.without |= dynamics.unlabelled
         digest = array_digest(dynamics[dynamics.signals[0]])
         return dynamics, {"epochs": dynamics.epochs, "coverage": dynamics.coverage, "digest": digest}
 
@@ -159,8 +190,8 @@ class Inputs:
         check_count(len(dynamics), len(self._dataset))
         labels = self._label_column if dynamics.task == "single-label" else None
         if labels is not None:  # which may have other types, as before they were numbered
-            groups: Groups = self._read("labels")
-            check_rows(dynamics.labels, np.array(groups.values)[groups.codes], labels)
+            groups, rows = self._read("labels"), np.flatnonzero(~self.without)
+            check_rows(dynamics.labels[rows], np.array(groups.values)[groups.codes[rows]], labels, rows)
         given = {
             column: column_row_digests(self._dataset, column)
             for column in dynamics.digests
@@ -190,8 +221,9 @@ class Inputs:
         return ((lambda rows: given(self._dataset.select(rows))) if callable(given) else given), None
 
     def _column_groups(self, column: str) -> Groups:
-        groups = column_groups(self._dataset, column)
-        return groups if column == self._label_column else replace(groups, numbered=False)
+        if column == self._label_column:
+            return self._label_groups()
+        return replace(column_groups(self._dataset, column), numbered=False)
 
 
 _READERS: Mapping[str, Callable[[Inputs], Reading]] = {

@@ -174,6 +174,18 @@ def test_runs_on_other_rows_are_not_merged():
         TrainingDynamics.merge([run, other])
 
 
+def test_a_table_has_the_digests_too():
+    run = run_of(rows_of("regression"), "regression")
+    table = run.to_dataset()
+    again = TrainingDynamics.from_dataset(table.shuffle(seed=0)).digests
+    assert again.keys() == run.digests.keys() == {"input_ids", "attention_mask", "labels"}
+    assert all((again[column] == run.digests[column]).all() for column in again)
+    assert table.features["digest.labels"] == Value("uint64")
+    other = table.remove_columns("digest.labels").add_column("digest.labels", [1] * N)
+    with pytest.raises(hf_prune.ArgumentError, match=r"column 'digest.labels': wanted uint64, got int64"):
+        TrainingDynamics.from_dataset(other)
+
+
 def test_digests_of_another_shape_are_refused():
     with pytest.raises(hf_prune.ArgumentError, match=r"`digests`: wanted \(12,\) uint64 of 'x', got \(3,\) uint64"):
         TrainingDynamics({"loss": np.ones((1, N))}, np.full(N, -1), digests={"x": np.zeros(3, np.uint64)})
