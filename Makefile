@@ -3,10 +3,22 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo demo-text test test-bench bench quality style notebooks clean
+.PHONY: demo demo-clean demo-wrong-labels demo-text test test-bench bench quality style notebooks clean
 
+# Both halves at once, for each takes one core; that with wrong labels is shown when both are through.
 demo: $(VENV)/.demo
+	$(MAKE) --jobs 2 demo-clean demo-wrong-labels
+	cat $(WRONG)/printed.txt
+
+demo-clean: $(VENV)/.demo
 	$(BIN)/python trainers/image_classification.py
+
+WRONG = outputs/image_classification_wrong_labels
+
+demo-wrong-labels: $(VENV)/.demo
+	mkdir -p $(WRONG)
+	$(BIN)/python trainers/image_classification.py --wrong_labels 0.2 --output_dir $(WRONG) \
+		>$(WRONG)/printed.txt 2>$(WRONG)/log.txt || { cat $(WRONG)/log.txt; exit 1; }
 
 demo-text: $(VENV)/.demo
 	$(BIN)/python trainers/text_classification.py

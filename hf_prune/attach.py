@@ -1,4 +1,4 @@
-"""What `import hf_prune` adds to the classes of datasets: `prune`, `Dataset.selection`, a record to `push_to_hub`."""
+"""What `import hf_prune` adds to datasets: `prune`, `selection`, and a record to what is pushed or saved."""
 
 import functools
 import inspect
@@ -10,7 +10,7 @@ from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
 from hf_prune.dataset import prune
 from hf_prune.publish import push_to_hub as push_with_record
-from hf_prune.selection.selection import live_selection, selection_of
+from hf_prune.selection.selection import live_selection, save_beside, selection_of, selections_of
 from hf_prune.selection.source import RECIPE
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ ADDED = "_added_by_hf_prune"
 
 def attach_methods() -> None:
     """Add the methods; doing it twice changes nothing, and a `prune` or `selection` of another package stays."""
-    added: list[tuple[type, str, Any]] = [(Dataset, "selection", _SELECTION)]
+    added: list[tuple[type, str, Any]] = [(Dataset, "selection", _SELECTION), (DatasetDict, "selection", _SELECTIONS)]
     # The streaming classes for their clear error.
     added += [(cls, "prune", prune) for cls in (Dataset, DatasetDict, IterableDataset, IterableDatasetDict)]
     taken = [f"{cls.__name__}.{name}" for cls, name, value in added if not _add(cls, name, value)]
@@ -34,6 +34,8 @@ def attach_methods() -> None:
     for cls in (Dataset, DatasetDict):
         if not hasattr(cls.push_to_hub, ADDED):
             cls.push_to_hub = _with_record(cls.push_to_hub)
+    if not hasattr(Dataset.save_to_disk, ADDED):  # which that of DatasetDict calls
+        Dataset.save_to_disk = _beside_record(Dataset.save_to_disk)
 
 
 def _with_record(push: Any) -> Any:
@@ -58,9 +60,22 @@ def _with_record(push: Any) -> Any:
     return push_to_hub
 
 
-for _function in (prune, selection_of):
+def _beside_record(save: Any) -> Any:
+    """The method of datasets that is given, which also writes the record where the rows were pruned."""
+
+    @functools.wraps(save)
+    def save_to_disk(self: Any, dataset_path: Any, *args: Any, **options: Any) -> None:
+        save(self, dataset_path, *args, **options)
+        given = inspect.signature(save).bind_partial(self, dataset_path, *args, **options).arguments
+        save_beside(self, dataset_path, given.get("storage_options"))
+
+    setattr(save_to_disk, ADDED, True)
+    return save_to_disk
+
+
+for _function in (prune, selection_of, selections_of):
     setattr(_function, ADDED, True)
-_SELECTION = property(selection_of)
+_SELECTION, _SELECTIONS = property(selection_of), property(selections_of)
 
 
 def _add(cls: type, name: str, value: Any) -> bool:

@@ -26,9 +26,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FULL = "all rows"
-"""Name of the runs on the unpruned dataset in a Comparison."""
+"""Name of the runs on the unpruned dataset in a Comparison.
 
-_FORMAT = "hf_prune.comparison/1"
+With as many optimiser steps as every coreset gets they are RS2 without replacement, too: each epoch of a coreset's
+size takes new random rows until all were seen (Okanovic et al. 2023, arXiv 2305.18424).
+"""
+
+SHORTER = "all rows, keep x steps"
+"""Name for runs on the unpruned dataset with the steps that a coreset takes in as many epochs: see `compare`."""
+
+_FORMAT = "hf_prune.comparison/2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +101,18 @@ class Comparison:
     Attributes:
         classes: name of each class, in the order of every result's recalls.
         results: one for each trained model.
+        unpruned: the methods among them that train on all rows, once for each size.
     """
 
     classes: tuple[str, ...]
     results: tuple[Result, ...]
+    unpruned: tuple[str, ...] = ()
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The compared methods, without FULL."""
-        return tuple(dict.fromkeys(result.method for result in self.results if result.method != FULL))
+        """What is compared at each size: the unpruned, then the methods that prune; without FULL."""
+        names = dict.fromkeys(result.method for result in self.results if result.method != FULL)
+        return (*self.unpruned, *(name for name in names if name not in self.unpruned))
 
     @property
     def keeps(self) -> tuple[float | int, ...]:
@@ -140,11 +150,10 @@ class Comparison:
         def cell(method: str, keep: float | int = 1.0) -> str:
             return f"{self.accuracy(method, keep)} ({self.worst_class(method, keep)})"
 
-        kept = [self.of(self.methods[0], keep)[0].kept for keep in self.keeps]
         rows = [
-            ["method", *(f"keep {size_text(keep)} ({n:,} rows)" for keep, n in zip(self.keeps, kept, strict=True))],
-            ["---"] * (1 + len(kept)),
-            [f"{FULL} ({self.of(FULL)[0].kept:,})"] + [cell(FULL)] * len(kept),
+            ["method", *(f"keep {size_text(keep)} ({n:,} rows)" for keep, n in self._sizes().items())],
+            ["---"] * (1 + len(self.keeps)),
+            [f"{FULL} ({self.of(FULL)[0].kept:,}), as many steps (RS2)"] + [cell(FULL)] * len(self.keeps),
             *([method, *(cell(method, keep) for keep in self.keeps)] for method in self.methods),
         ]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -159,7 +168,7 @@ class Comparison:
         >>> [axes.get_title() for axes in Comparison(("cat", "dog"), tuple(results)).plot().axes]
         ['Average', 'Worst class']
         """
-        kept = {keep: self.of(self.methods[0], keep)[0].kept for keep in self.keeps}
+        kept = self._sizes()
         keeps = sorted(kept, key=kept.__getitem__)
         panels = [
             Panel(title, measure, of(FULL), {method: [of(method, keep) for keep in keeps] for method in self.methods})
@@ -169,6 +178,10 @@ class Comparison:
             )
         ]
         return plot_panels(panels, [f"{size_text(keep)}\n{kept[keep]:,} rows" for keep in keeps], FULL)
+
+    def _sizes(self) -> dict[float | int, int]:
+        """Rows of the coresets of each size."""
+        return {keep: self.of(self.methods[-1], keep)[0].kept for keep in self.keeps}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write every result to a JSON file, whole or not at all, replacing one there."""
@@ -187,7 +200,7 @@ class Comparison:
             if saved["format"] != _FORMAT:
                 raise ValueError(f"its format is {saved['format']!r}, wanted {_FORMAT!r}")
             results = (Result(**row | {"recalls": tuple(row["recalls"])}) for row in saved["results"])
-            return cls(tuple(saved["classes"]), tuple(results))
+            return cls(tuple(saved["classes"]), tuple(results), tuple(saved["unpruned"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArgumentError(f"`path`: {os.fspath(path)!r} is no file of Comparison.save: {error}") from error
 
@@ -199,13 +212,15 @@ def compare(
     keep: Sequence[float | int],
     full: Mapping[int, Run],
     train: Callable[[Dataset, int], Run],
+    unpruned: Mapping[str, Callable[[Dataset, int, float], Run]] | None = None,
     label_column: str | None = None,
 ) -> Comparison:
     """Held-out accuracy, average and of the worst class, of models trained on coresets.
 
     Every method prunes with the signals of the same full run, seed by seed. `train` decides what the comparison
-    means: let it take the same number of optimiser steps whatever the size, and test on rows that neither training
-    nor the signals used. All prunings are made before the first training, so a wrong argument costs no training.
+    means: let it take as many optimiser steps as the full run whatever the size, which is what the table's first row
+    says, and test on rows that neither training nor the signals used. All prunings are made before the first
+    training, so a wrong argument costs no training.
 
     Args:
         dataset: the n training rows.
@@ -213,13 +228,16 @@ def compare(
         keep: sizes, each a fraction or a count as in `prune`.
         full: by seed the run on all of `dataset`; its signals go to `prune`, its accuracy to the table's first row.
         train: (coreset, seed) -> Run, trains a new model on the coreset and predicts the test part.
+        unpruned: for each further name in the table (dataset, seed, share) -> Run, which trains a new model on the
+            whole dataset and is called with each size as a share of the rows. A `train` that takes share * steps when
+            it is given a share serves both: unpruned={SHORTER: train}.
         label_column: as in `prune`.
 
-    Cost: methods x keep x seeds trainings.
+    Cost: (methods + unpruned) x keep x seeds trainings.
 
     Raises:
         ArgumentError: what `prune` refuses, an empty argument, a size twice. ArgumentTypeError: something else than a
-            Run in `full` or from `train`.
+            Run in `full`, from `train` or from one of `unpruned`.
 
     >>> from datasets import Dataset
     >>> data = Dataset.from_dict({"label": [0, 0, 0, 1]})
@@ -229,23 +247,32 @@ def compare(
     >>> print(compare(data, methods, keep=[0.5], full=full, train=train).table())
     | method | keep 50% (2 rows) |
     | --- | --- |
-    | all rows (4) | 50.0 (0.0) |
+    | all rows (4), as many steps (RS2) | 50.0 (0.0) |
     | balanced | 50.0 (0.0) |
     """
-    _check_arguments(methods, keep, full)
+    unpruned = {} if unpruned is None else unpruned
+    _check_arguments(methods, keep, full, unpruned)
     keep = [size.item() if isinstance(size, np.generic) else size for size in keep]
     labels = label_groups(dataset, label_column)
-    results = [_result(run, FULL, 1.0, int(seed), len(dataset), labels) for seed, run in full.items()]
-    jobs = list(product(full, methods, keep))
-    coresets = [
-        prune(dataset, keep=size, seed=seed, **{"label_column": label_column, **full[seed].signals, **methods[name]})
-        for seed, name, size in jobs
-    ]
-    with tqdm(zip(jobs, coresets, strict=True), "Training on coresets", len(jobs), unit="model") as progress:
-        for (seed, name, size), coreset in progress:
+    results = [_result("full", run, FULL, 1.0, int(seed), len(dataset), labels) for seed, run in full.items()]
+    coresets = {
+        (seed, name, size): prune(
+            dataset, keep=size, seed=seed, **{"label_column": label_column, **full[seed].signals, **methods[name]}
+        )
+        for seed, name, size in product(full, methods, keep)
+    }
+    jobs = list(product(full, [*unpruned, *methods], keep))
+    with tqdm(jobs, "Training on coresets", unit="model") as progress:
+        for seed, name, size in progress:
             progress.set_postfix_str(f"{name}, keep {size_text(size)}, seed {seed}")
-            results.append(_result(train(coreset, seed), name, size, int(seed), len(coreset), labels))
-    return Comparison(labels.names, tuple(results))
+            if name in unpruned:
+                share = size if isinstance(size, float) else size / len(dataset)
+                source, rows, run = "unpruned", dataset, unpruned[name](dataset, seed, share)
+            else:
+                rows = coresets[seed, name, size]
+                source, run = "train", train(rows, seed)
+            results.append(_result(source, run, name, size, int(seed), len(rows), labels))
+    return Comparison(labels.names, tuple(results), tuple(unpruned))
 
 
 def size_text(keep: float | int) -> str:
@@ -253,7 +280,7 @@ def size_text(keep: float | int) -> str:
     return f"{100 * keep:g}%" if isinstance(keep, float) else f"{keep:,}"
 
 
-def _check_arguments(methods: Any, keep: Any, full: Any) -> None:
+def _check_arguments(methods: Any, keep: Any, full: Any, unpruned: Any) -> None:
     arguments = methods.values() if isinstance(methods, Mapping) else ()
     if not arguments or not all(isinstance(given, Mapping) and "method" in given for given in arguments):
         example = '{"EL2N": {"method": "el2n"}}'
@@ -266,12 +293,15 @@ def _check_arguments(methods: Any, keep: Any, full: Any) -> None:
         raise ArgumentError(f"`keep`: wanted sizes that differ, as in keep=[0.3, 0.1], got {keep!r}")
     if not full or not isinstance(full, Mapping):
         raise ArgumentError("`full`: wanted a run on all rows for each seed, as in full={0: train(dataset, 0)}")
+    if not isinstance(unpruned, Mapping) or not all(map(callable, unpruned.values())):
+        raise ArgumentTypeError(f"`unpruned`: wanted functions by name, as in {{SHORTER: train}}; got {unpruned!r}")
+    if taken := {FULL, *methods}.intersection(unpruned):
+        raise ArgumentError(f"`unpruned`: {sorted(taken)} are names of other rows of the table; take others")
     for seed in full:
         whole_number("full", seed, at_least=0)
 
 
-def _result(run: Any, method: str, keep: float | int, seed: int, kept: int, labels: Groups) -> Result:
-    source = "full" if method == FULL else "train"
+def _result(source: str, run: Any, method: str, keep: float | int, seed: int, kept: int, labels: Groups) -> Result:
     if not isinstance(run, Run):
         raise ArgumentTypeError(f"`{source}`: wanted Run(predictions, references), got {type(run).__name__}")
     counted = count_recalls(run.predictions, run.references, len(labels.names), argument=source)

@@ -12,7 +12,7 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 _REGISTRY: dict[str, dict[str, type["Configurable"]]] = {}
 
 PRUNE_KEYWORDS = frozenset(
-    {"dataset", "method", "keep", "seed", "quotas", "by", "cutoff", "label_column", "split"}
+    {"dataset", "method", "keep", "seed", "quotas", "by", "cutoff", "label_column", "split", "unlabelled"}
     | {"scores", "embeddings", "encoder", "dynamics", "recalls"}
 )
 """Words that `prune` takes itself, so that no option may have their name."""

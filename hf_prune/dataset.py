@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import datasets
 import numpy as np
 from datasets import Dataset, DatasetDict, NamedSplit
+from numpy.typing import NDArray
 
 from hf_prune.arguments import did_you_mean, whole_number
 from hf_prune.budget import plain_keep, resolve_keep
@@ -21,11 +22,13 @@ from hf_prune.methods.per_class import PerClass
 from hf_prune.methods.quotas import QuotasLike, checked_quotas
 from hf_prune.methods.score import Score
 from hf_prune.methods.without_suspects import Cutoff, WithoutSuspects, with_cutoff
+from hf_prune.selection.data import UNLABELLED
 from hf_prune.selection.selection import Selection, live_selection
 from hf_prune.selection.source import Source
 from hf_prune.selection.step import Step
 from hf_prune.signals.given import ByLike, DynamicsLike, EmbeddingsLike, EncoderLike, RecallsOrFunction, ScoresLike
 from hf_prune.signals.inputs import Inputs
+from hf_prune.signals.unlabelled import Unlabelled, room_left
 
 D = TypeVar("D", Dataset, DatasetDict)
 
@@ -45,6 +48,7 @@ def prune(
     encoder: EncoderLike | None = None,
     dynamics: DynamicsLike | None = None,
     recalls: RecallsOrFunction | None = None,
+    unlabelled: Unlabelled | None = None,
     split: str | Sequence[str] | None = None,
     **options: Any,
 ) -> D:
@@ -59,17 +63,18 @@ def prune(
             rows by itself, or an object of either.
         keep: a count, or a fraction in (0, 1] that means `max(1, round(keep * n))` rows.
         seed: for methods that draw at random, 0 to 2**64 - 1; the same seed keeps the same rows.
-        quotas: "proportional", "equal" or a Quotas object: run the method inside each group, on its share of the
-            budget.
+        quotas: "proportional", "equal", "drop", which gives more to the groups of lower recall, or a Quotas object:
+            run the method inside each group, on its share of the budget.
         by: the groups for quotas: a column's name, a tuple of names, whose combinations are the groups, or (n,) ints,
             strings or bools; the labels by default.
         cutoff: hold back rows whose labels are suspect before anything is chosen: a fraction of all rows, those of
             lowest AUM, "auto", which reads how many and which from dynamics, labels and embeddings, or 0 for none.
-            By default "auto" for D2 where these are there and no scores=, and else 0. See WithoutSuspects.
+            By default "auto" for D2 and DRoP where these are there and no scores= are read, and else 0. See
+            WithoutSuspects.
         label_column: by default the only ClassLabel column, else `label`, else `labels`.
         scores: (n,) difficulty of each row, higher = harder, or the name of a column of numbers.
         embeddings: (n, d) floats, a column's name, or the callback that recorded features; by default those in
-            `dynamics`.
+            `dynamics`. Of features the early ones are read, or the last where a row has no early ones.
         encoder: in place of embeddings: what computes them from the column of texts or images, as in
             `embed(dataset, encoder)`; that function has options. To prune several times, embed once.
         dynamics: TrainingDynamics, the callback that recorded them, or the path of a saved file; of these rows, or
@@ -78,6 +83,9 @@ def prune(
             `trainer.predict(validation)` or (predictions, references), for groups that are no classes with those of
             the validation rows, as in (trainer.predict(validation), validation["site"]), or a list of these to average
             over seeds. DRoP with a schedule takes a function from a Dataset to these.
+        unlabelled: what becomes of rows without a label, whose class is null or -100, of a ClassLabel any negative
+            number, or whose tokens all are -100: "keep" keeps all of them within the budget, before what the method
+            chooses among the others, "drop" none. Without it they are an error where labels or dynamics are read.
         split: of a DatasetDict the split to prune, or a list of them, "train" by default.
         options: the method's own, where it is given by name; of a score also `prefer`, the end to keep.
 
@@ -96,11 +104,12 @@ def prune(
     modifiers: dict[str, Any] = {"quotas": quotas, "by": by, "cutoff": cutoff}
     if isinstance(dataset, DatasetDict):
         options |= passed | modifiers | {"keep": keep, "seed": seed, "label_column": label_column}
+        options["unlabelled"] = unlabelled
         return _prune_splits(dataset, "train" if split is None else split, method, options)
     _check_dataset(dataset)
     if split is not None:
         raise ArgumentError(f"`split`: wanted none for a Dataset, got {split!r}; it names splits of a DatasetDict")
-    inputs = Inputs(dataset, label_column, by, passed)
+    inputs = Inputs(dataset, label_column, by, passed, unlabelled)
     chosen, notes = _modified(method, options, inputs, **modifiers)
     budget = resolve_keep(keep, len(dataset))
     seed = whole_number("seed", seed, at_least=0)
@@ -109,8 +118,10 @@ def prune(
 
     chosen = chosen.resolve(inputs.available)
     signals = inputs.signals(chosen.needs, chosen)
-    choice = chosen.select(signals, budget, seed)
-    _check_choice(chosen, choice, budget, len(dataset))
+    room = room_left(unlabelled, inputs.without, budget)
+    choice = chosen.select(signals, room, seed)
+    _check_choice(chosen, choice, room, len(signals))
+    notes += inputs.notes
     details = choice.details | ({"notes": notes} if notes else {}) | signals.notes
     record, versions = inputs.record(), _versions(chosen, with_encoder=encoder is not None)
     step = Step(chosen.to_config(), plain_keep(keep), seed, len(dataset), budget, record, details, versions)
@@ -125,10 +136,23 @@ def prune(
     )
     if not choice.nested:
         selection = replace(selection, rank=None)
+    if inputs.without.any():
+        selection = _with_unlabelled(selection, inputs.without, keep=unlabelled == "keep")
     pruned = dataset.select(selection.indices)
     if (earlier := live_selection(dataset)) is not None:  # positions are then those in the first source of the chain
         selection = selection.after(earlier)
     return selection.attach(pruned)
+
+
+def _with_unlabelled(selection: Selection, without: NDArray[np.bool_], *, keep: bool) -> Selection:
+    """The selection that was made of rows with a label, as one of all rows; the others are all kept, or dropped."""
+    rows, others = np.flatnonzero(~without), np.flatnonzero(without)
+    whole = selection.among(rows, len(without), others if keep else None)
+    (step,) = whole.steps
+    note = f"{len(others)} rows have no label, of which {'all were' if keep else 'none was'} kept"
+    details = step.details | {"notes": [*step.details.get("notes", ()), note]}
+    evidence = whole.evidence | {UNLABELLED: without}
+    return replace(whole, evidence=evidence, steps=(replace(step, details=details),))
 
 
 def _prune_splits(dataset: DatasetDict, split: Any, method: Any, given: dict[str, Any]) -> DatasetDict:
@@ -177,7 +201,7 @@ def _modified(
             method = replace(method, within=PerClass(method.within, quotas))
         else:
             method = PerClass(method, quotas)
-    return with_cutoff(method, cutoff, inputs.available, inputs.task)
+    return with_cutoff(method, cutoff, inputs.available, inputs.run)
 
 
 def _check_choice(method: Method, choice: Choice, budget: int, n: int) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -43,30 +43,36 @@ def column_digest(dataset: Dataset, column: str) -> str:
     """
     known = _cache.setdefault(dataset, {})
     if column not in known:
-        stored, indices = dataset.data.column(column), dataset._indices
-        # A dataset that was selected from another gives rows one by one, which takes a hundred times as long.
-        rows = None if indices is None else indices.column(0)
-        if rows is not None and stored.type in VIEWS:
-            stored = stored.cast(pa.large_binary())  # Arrow can't take rows of views
-        holds_bytes = "binary" in str(dataset.features.arrow_schema.field(column).type)
         node: _Node | None = None
-        start, size = 0, FILES_AT_A_TIME
-        with tqdm(total=len(dataset), desc=f"Digest of {column!r}", unit="row", delay=2, leave=False) as progress:
-            while start < len(dataset):
-                part = slice(start, start + size)
-                array = _plain(stored[part] if rows is None else stored.take(rows[part]))
-                start += size
-                progress.update(len(array))
-                if holds_bytes:
-                    array = embed_array_storage(array, dataset.features[column], remote_files=False)
-                else:
-                    size = max(1, round(size * BYTES_AT_A_TIME / max(1, array.nbytes)))
-                node = node or _node_for(_plain(array).type)
-                node.update(array)
+        for array in column_parts(dataset, column):
+            node = node or _node_for(plain_array(array).type)
+            node.update(array)
         whole = hashlib.blake2b(f"rows {len(dataset)} ".encode(), digest_size=16)
         whole.update(node.digest() if node else b"")
         known[column] = whole.hexdigest()
     return known[column]
+
+
+def column_parts(dataset: Dataset, column: str) -> Iterator[Any]:
+    """The stored values of a column, some rows at a time, in order; local files of images and sounds are read."""
+    stored, indices = dataset.data.column(column), dataset._indices
+    # A dataset that was selected from another gives rows one by one, which takes a hundred times as long.
+    rows = None if indices is None else indices.column(0)
+    if rows is not None and stored.type in VIEWS:
+        stored = stored.cast(pa.large_binary())  # Arrow can't take rows of views
+    holds_bytes = "binary" in str(dataset.features.arrow_schema.field(column).type)
+    start, size = 0, FILES_AT_A_TIME
+    with tqdm(total=len(dataset), desc=f"Digest of {column!r}", unit="row", delay=2, leave=False) as progress:
+        while start < len(dataset):
+            part = slice(start, start + size)
+            array = plain_array(stored[part] if rows is None else stored.take(rows[part]))
+            start += size
+            progress.update(len(array))
+            if holds_bytes:
+                array = embed_array_storage(array, dataset.features[column], remote_files=False)
+            else:
+                size = max(1, round(size * BYTES_AT_A_TIME / max(1, array.nbytes)))
+            yield array
 
 
 def column_digests(dataset: Dataset) -> dict[str, str]:
@@ -97,7 +103,7 @@ class _Node:
         self._rows, self._nulls = 0, hashlib.blake2b()
 
     def update(self, array: Any) -> None:
-        array = _plain(array)
+        array = plain_array(array)
         if array.null_count:
             nulls = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False)) + self._rows
             self._nulls.update(nulls.astype("<i8").data)
@@ -211,7 +217,7 @@ def _narrowest(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype("<u8", copy=False)
 
 
-def _plain(array: Any) -> Any:
+def plain_array(array: Any) -> Any:
     """The values as one array of a type that is no extension's and no dictionary's."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()

@@ -89,9 +89,11 @@ def crossed(parts: Mapping[str, Groups]) -> Groups:
     """
     if len(parts) == 1:
         return next(iter(parts.values()))
+    of_parts = np.stack([groups.codes for groups in parts.values()])
     codes = np.ravel_multi_index(
-        [groups.codes for groups in parts.values()], [len(groups.values) for groups in parts.values()]
+        tuple(np.maximum(of_parts, 0)), [len(groups.values) for groups in parts.values()]
     ).astype(np.int64)
+    codes[(of_parts < 0).any(axis=0)] = -1
     values = tuple(product(*(groups.values for groups in parts.values())))
     named = product(*([f"{column}={name}" for name in groups.names] for column, groups in parts.items()))
     return Groups(codes, values, tuple(map(", ".join, named)), numbered=False)

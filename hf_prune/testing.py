@@ -84,7 +84,7 @@ class Material:
         groups = encode("label", self.labels)
         given = self.passed(frozenset({"scores"})) | {"rows": self.dataset(needs)}
         given |= {name: groups for name in {"labels", "groups", *needs} if name not in given}
-        return Signals(self.n, given | {"early_embeddings": given["embeddings"]})
+        return Signals(self.n, given)
 
 
 def check_method(

@@ -22,7 +22,7 @@ MARK = "# Written by `python -m hf_prune.typings`"
 _IMPORTED = "from hf_prune import Selection as _Selection, prune as _prune"
 _ADDED = {
     "Dataset": "prune = _prune\n@property\ndef selection(self) -> _Selection: ...",
-    "DatasetDict": "prune = _prune",
+    "DatasetDict": "prune = _prune\n@property\ndef selection(self) -> dict[str, _Selection]: ...",
 }
 _TYPED = {"classmethod", "contextlib.contextmanager", "overload", "property", "staticmethod"}
 """Decorators that stay. Those of datasets' own are untyped and would hide the signature from mypy."""

@@ -8,7 +8,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features
 
 import hf_prune
-from hf_prune.comparison import FULL, Comparison, Result, Run, Spread, compare, size_text
+from hf_prune.comparison import FULL, SHORTER, Comparison, Result, Run, Spread, compare, size_text
 
 CATS_AND_DOGS = Dataset.from_dict(
     {"label": [0] * 6 + [1] * 2}, features=Features({"label": ClassLabel(names=["cat", "dog"])})
@@ -59,7 +59,7 @@ def test_table():
     assert compared().table().splitlines() == [
         "| method | keep 50% (4 rows) |",
         "| --- | --- |",
-        "| all rows (8) | 91.7 ± 11.8 (87.5 ± 17.7) |",
+        "| all rows (8), as many steps (RS2) | 91.7 ± 11.8 (87.5 ± 17.7) |",
         "| random | 58.3 ± 11.8 (50.0 ± 0.0) |",
         "| equal | 58.3 ± 11.8 (37.5 ± 17.7) |",
     ]
@@ -70,9 +70,37 @@ def test_table_of_several_sizes_and_one_seed():
     assert table.splitlines() == [
         "| method | keep 50% (4 rows) | keep 2 (2 rows) |",
         "| --- | --- | --- |",
-        "| all rows (8) | 100.0 (100.0) | 100.0 (100.0) |",
+        "| all rows (8), as many steps (RS2) | 100.0 (100.0) | 100.0 (100.0) |",
         "| equal | 66.7 (50.0) | 33.3 (25.0) |",
     ]
+
+
+def test_unpruned_rows_get_the_whole_dataset_and_the_size_as_a_share():
+    asked = []
+
+    def shorter(rows, seed, share):
+        """A model that knows all dogs, and of the cats as many as the share."""
+        asked.append((rows, seed, share))
+        cats = round(4 * share)
+        return Run([0] * cats + [1] * (6 - cats), REFERENCES)
+
+    # Three of 8 rows are a share of 0.375; a fraction is passed as it is, though 0.3 of 8 rows are 2.
+    comparison = compared(keep=[3, 0.3], unpruned={SHORTER: shorter, "shorter again": shorter})
+    assert asked == [(CATS_AND_DOGS, seed, share) for seed in (0, 1) for _ in range(2) for share in (0.375, 0.3)]
+    assert comparison.unpruned == (SHORTER, "shorter again")
+    assert comparison.methods == (SHORTER, "shorter again", "random", "equal")
+    assert comparison.keeps == (3, 0.3)
+    assert comparison.of(SHORTER, 3) == tuple(Result(SHORTER, 3, seed, 8, 4 / 6, (0.5, 1.0)) for seed in (0, 1))
+    assert comparison.accuracy(SHORTER, 0.3).mean == 3 / 6
+    assert comparison.table().splitlines()[:4] == [
+        "| method | keep 3 (3 rows) | keep 30% (2 rows) |",
+        "| --- | --- | --- |",
+        "| all rows (8), as many steps (RS2) | 91.7 ± 11.8 (87.5 ± 17.7) | 91.7 ± 11.8 (87.5 ± 17.7) |",
+        "| all rows, keep x steps | 66.7 ± 0.0 (50.0 ± 0.0) | 50.0 ± 0.0 (25.0 ± 0.0) |",
+    ]
+    axes = comparison.plot().axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["30%\n2 rows", "3\n3 rows"]
+    assert axes.get_legend_handles_labels()[1] == [FULL, *comparison.methods]
 
 
 def test_every_seed_prunes_with_its_own_signals():
@@ -138,13 +166,15 @@ def test_label_column():
 
 
 def test_save_and_load(tmp_path):
-    comparison = compared(keep=[0.5, 3], full={0: Run([0, 1], [0, 0])})
+    unpruned = {SHORTER: lambda rows, seed, share: Run([0, 0], [0, 0])}
+    comparison = compared(keep=[0.5, 3], full={0: Run([0, 1], [0, 0])}, unpruned=unpruned)
     path = tmp_path / "new" / "comparison.json"
     comparison.save(path)
     comparison.save(path)
     loaded = Comparison.load(path)
     assert loaded == comparison
     assert [type(keep) for keep in loaded.keeps] == [float, int]
+    assert loaded.unpruned == (SHORTER,)
     assert loaded.table() == comparison.table()
     assert json.loads(path.read_text(), parse_constant=pytest.fail)["classes"] == ["cat", "dog"]
 
@@ -201,6 +231,13 @@ def test_load_refuses_other_files(tmp_path, text):
         ({"full": {"first": Run(REFERENCES, REFERENCES)}}, "`full`: wanted a whole number, got 'first'"),
         ({"full": {0: [0, 1]}}, r"`full`: wanted Run\(predictions, references\), got list"),
         ({"train": lambda rows, seed: None}, r"`train`: wanted Run\(predictions, references\), got NoneType"),
+        (
+            {"unpruned": {SHORTER: lambda *job: None}},
+            r"`unpruned`: wanted Run\(predictions, references\), got NoneType",
+        ),
+        ({"unpruned": [train]}, r"`unpruned`: wanted functions by name, as in {SHORTER: train}; got \["),
+        ({"unpruned": {SHORTER: 0.5}}, "`unpruned`: wanted functions by name.* got {'all rows, keep x steps': 0.5}"),
+        ({"unpruned": {FULL: train, "equal": train}}, r"`unpruned`: \['all rows', 'equal'\] are names of other rows"),
         ({"train": lambda rows, seed: Run([0, 2], [0, 1])}, "predictions must be class positions from 0 to 1"),
     ],
 )

@@ -34,10 +34,9 @@ def movie_snippets(cache: Path = EXAMPLES) -> Dataset:
     Raises:
         MissingExtraError: it can't be downloaded.
     """
-    package = from_pypi("vaderSentiment==3.3.2", cache, "--no-binary", ":all:")
-    texts = [line[2] for line in _lines(package, "movieReviewSnippets_GroundTruth.txt", 3)]
-    ratings = [ast.literal_eval(line[3]) for line in _lines(package, "movieReviewSnippets_anonDataRatings.txt", 4)]
-    means = [float(line[1]) for line in _lines(package, "movieReviewSnippets_GroundTruth.txt", 3)]
+    texts, means = rated_texts("movieReviewSnippets", cache)
+    lines = _lines(_vader(cache), "movieReviewSnippets_anonDataRatings.txt", 4)
+    ratings = [ast.literal_eval(line[3]) for line in lines]
     labels = [int(mean > 0) for mean in means]
     features = Features(
         {
@@ -48,6 +47,12 @@ def movie_snippets(cache: Path = EXAMPLES) -> Dataset:
         }
     )
     return Dataset.from_dict({"text": texts, "label": labels, "sentiment": means, "ratings": ratings}, features)
+
+
+def rated_texts(name: str, cache: Path = EXAMPLES) -> tuple[list[str], list[float]]:
+    """Returns texts and mean ratings, from -4 to 4, of one of the four sets that come with `movie_snippets`."""
+    lines = _lines(_vader(cache), f"{name}_GroundTruth.txt", 3)
+    return [line[2] for line in lines], [float(line[1]) for line in lines]
 
 
 def minilm(cache: Path = EXAMPLES) -> Path:
@@ -118,6 +123,10 @@ def from_pypi(requirement: str, cache: Path, *options: str) -> Path:
             ) from error
         partly.rename(folder)
     return next(folder.iterdir())
+
+
+def _vader(cache: Path) -> Path:
+    return from_pypi("vaderSentiment==3.3.2", cache, "--no-binary", ":all:")
 
 
 def _lines(package: Path, name: str, fields: int) -> list[list[str]]:

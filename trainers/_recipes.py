@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils import broadcast
 from datasets import ClassLabel, Dataset, DatasetDict, load_dataset, load_from_disk
@@ -60,6 +61,24 @@ def three_parts(data: Mapping[str, Dataset], label_column: str | None = None) ->
     return DatasetDict({name: parts[name] for name in ("train", "validation", "test")})
 
 
+def with_wrong_labels(rows: Dataset, share: float) -> Dataset:
+    """Gives another class, every other one as likely, to exactly `round(share * n)` random rows; always the same ones.
+
+    Raises:
+        ArgumentError: the share is not in [0, 1], or there is no other class.
+    """
+    if not 0 <= share <= 1:
+        raise ArgumentError(f"wanted --wrong_labels from 0 to 1, the share of the training rows; got {share}")
+    if share == 0:
+        return rows
+    feature, labels, generator = rows.features["label"], np.array(rows["label"]), np.random.default_rng(0)
+    if feature.num_classes < 2:
+        raise ArgumentError(f"--wrong_labels needs a second class; there is only {feature.names}")
+    wrong = generator.permutation(len(rows))[: round(share * len(rows))]
+    labels[wrong] = (labels[wrong] + generator.integers(1, feature.num_classes, len(wrong))) % feature.num_classes
+    return rows.remove_columns("label").add_column("label", labels, feature=feature)
+
+
 def fit(
     new_model: Callable[[], nn.Module],
     rows: Dataset,
@@ -67,16 +86,18 @@ def fit(
     arguments: Any,
     seed: int,
     callbacks: Sequence[TrainerCallback] = (),
+    share: float = 1.0,
 ) -> Trainer:
     """Trains a new model on `rows`, with `batch_size` rows a step whatever the number of processes.
 
     Args:
         arguments: the recipe's, with output_dir, max_steps, batch_size and learning_rate.
+        share: of max_steps that are taken; the learning rate falls as far as in all of them.
     """
     set_seed(seed)
     settings = TrainingArguments(
         output_dir=arguments.output_dir,
-        max_steps=arguments.max_steps,
+        max_steps=max(1, round(share * arguments.max_steps)),
         per_device_train_batch_size=max(1, arguments.batch_size // process_state().num_processes),
         per_device_eval_batch_size=250,
         learning_rate=arguments.learning_rate,

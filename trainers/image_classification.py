@@ -6,8 +6,9 @@
 
 A small ResNet is trained on all training rows under an unmodified Trainer; PruningTrainerCallback records its
 training dynamics on the way, and recalls are taken on the validation part. Every coreset then trains a new model for
-the same number of optimiser steps, and the test part, which nothing has seen before, gives the table. Methods
-have their default options; learning rate and steps were chosen for all rows, on the validation part.
+as many optimiser steps, and the test part, which nothing has seen before, gives the table. Methods have their default
+options; learning rate and steps were chosen for all rows, on the validation part. `--wrong_labels 0.2` gives a fifth
+of the training rows another label first, and leaves validation and test part as they are.
 """
 
 from collections.abc import Sequence
@@ -24,15 +25,17 @@ from transformers import HfArgumentParser, ResNetConfig, ResNetForImageClassific
 
 import hf_prune
 from _data import fashion_mnist, mnist_5k
-from _recipes import fit, in_all_processes, leave, read_data, three_parts
-from hf_prune.comparison import Run, compare
+from _recipes import fit, in_all_processes, leave, read_data, three_parts, with_wrong_labels
+from hf_prune.comparison import SHORTER, Run, compare
 from hf_prune.models import process_state
 
+D2 = "D2, class-balanced, cutoff auto"
 METHODS = {
     "random": {"method": "random"},
     "random, class-balanced": {"method": "random", "quotas": "equal"},
+    "random, class-balanced, cutoff auto": {"method": "random", "quotas": "equal", "cutoff": "auto"},
     "EL2N": {"method": "el2n"},
-    "D2, class-balanced": {"method": "d2", "quotas": "equal", "cutoff": 0.0},
+    D2: {"method": "d2", "quotas": "equal"},
     "DRoP": {"method": "drop"},
 }
 
@@ -43,9 +46,10 @@ class Arguments:
     example: Literal["mnist_5k", "fashion_mnist"] = "mnist_5k"
     image_column: str = "image"
     label_column: str = "label"
+    wrong_labels: float = field(default=0.0, metadata={"help": "share of the training rows that get another label"})
     image_size: int = field(default=28, metadata={"help": "images are resized to squares of this many pixels"})
     keep: list[float] = field(default_factory=lambda: [0.3, 0.1], metadata={"help": "fractions of the training rows"})
-    seeds: int = field(default=3, metadata={"help": "number of seeds"})
+    seeds: int = field(default=5, metadata={"help": "number of seeds"})
     max_steps: int = field(default=200, metadata={"help": "optimiser steps of every training; at least one epoch"})
     batch_size: int = 128
     learning_rate: float = 0.01
@@ -68,30 +72,33 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     seeds = tqdm(range(arguments.seeds), "Training on all rows", unit="model", disable=not state.is_main_process)
     for seed in seeds:
         recorder = hf_prune.PruningTrainerCallback(features=True)
-        trainer = train_on(train_part, seed, [recorder])
+        trainer = train_on(train_part, seed, callbacks=[recorder])
         signals = {"recalls": trainer.predict(validation)}
         signals["dynamics"] = in_all_processes(recorder, folder / f"dynamics-{seed}.safetensors")
         if arguments.embed:
             signals["embeddings"] = hf_prune.embed(train_part, trainer.model, processor=trainer.data_collator)
         full[seed] = Run(*trainer.predict(test)[:2], signals)
 
-    coreset = train_part.prune(**METHODS["D2, class-balanced"], keep=arguments.keep[0], seed=0, **full[0].signals)
+    coreset = train_part.prune(**METHODS[D2], keep=arguments.keep[0], seed=0, **full[0].signals)
     state.print(coreset.selection.summary())
 
-    def train(rows: Dataset, seed: int) -> Run:
-        return Run(*train_on(rows, seed).predict(test)[:2])
+    def train(rows: Dataset, seed: int, share: float = 1.0) -> Run:
+        return Run(*train_on(rows, seed, share=share).predict(test)[:2])
 
-    comparison = compare(train_part, METHODS, keep=arguments.keep, full=full, train=train)
+    comparison = compare(train_part, METHODS, keep=arguments.keep, full=full, train=train, unpruned={SHORTER: train})
     return leave(folder, coreset.with_format(None).remove_columns("pixels"), comparison)
 
 
 def load(arguments: Arguments) -> DatasetDict:
-    """Returns train, validation and test part with `image` and `label`."""
+    """Returns train, validation and test part with `image` and `label`; only training labels are ever made wrong."""
     if arguments.dataset is not None:
         columns = {arguments.image_column: "image", arguments.label_column: "label"}
-        return three_parts(read_data(arguments.dataset, columns, "label"), "label")
-    examples = {"mnist_5k": lambda: {"train": mnist_5k()}, "fashion_mnist": fashion_mnist}
-    return three_parts(examples[arguments.example](), "label")
+        data = read_data(arguments.dataset, columns, "label")
+    else:
+        data = fashion_mnist() if arguments.example == "fashion_mnist" else {"train": mnist_5k()}
+    parts = three_parts(data, "label")
+    parts["train"] = with_wrong_labels(parts["train"], arguments.wrong_labels)
+    return parts
 
 
 def with_pixels(parts: DatasetDict, size: int) -> DatasetDict:
@@ -108,14 +115,12 @@ def with_pixels(parts: DatasetDict, size: int) -> DatasetDict:
     return parts.with_format("numpy", columns=["pixels", "label"])
 
 
-def trained(
-    arguments: Arguments, features: Features, rows: Dataset, seed: int, callbacks: Sequence[Any] = ()
-) -> Trainer:
-    """Returns the Trainer of a new model, trained on `rows`."""
+def trained(arguments: Arguments, features: Features, rows: Dataset, seed: int, **options: Any) -> Trainer:
+    """Returns the Trainer of a new model, trained on `rows`; options are those of `fit`."""
     channels = features["pixels"].length // arguments.image_size**2
     model = partial(new_model, channels, features["label"].num_classes)
     read = partial(collate, shape=(channels, arguments.image_size, arguments.image_size))
-    return fit(model, rows, read, arguments, seed, callbacks)
+    return fit(model, rows, read, arguments, seed, **options)
 
 
 def new_model(channels: int, classes: int) -> ResNetForImageClassification:

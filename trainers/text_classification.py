@@ -7,8 +7,8 @@
 
 Texts are embedded once. A small network over the frozen embeddings is trained under an unmodified Trainer;
 PruningTrainerCallback records its training dynamics on the way, and recalls are taken on the validation part. Every
-coreset then trains a new network for the same number of optimiser steps, and the test part, which nothing has seen
-before, gives the table. Methods have their default options.
+coreset then trains a new network for as many optimiser steps, and the test part, which nothing has seen before, gives
+the table. Methods have their default options.
 """
 
 from collections.abc import Sequence
@@ -29,15 +29,17 @@ from transformers import HfArgumentParser, Trainer
 import hf_prune
 from _data import minilm, movie_snippets
 from _recipes import fit, in_all_processes, leave, read_data, three_parts
-from hf_prune.comparison import Run, compare
+from hf_prune.comparison import SHORTER, Run, compare
 from hf_prune.models import process_state
 
+D2 = "D2, class-balanced, cutoff auto"
 METHODS = {
     "random": {"method": "random"},
     "random, class-balanced": {"method": "random", "quotas": "equal"},
+    "random, class-balanced, cutoff auto": {"method": "random", "quotas": "equal", "cutoff": "auto"},
     "EL2N": {"method": "el2n"},
     "AUM": {"method": "aum"},
-    "D2, class-balanced": {"method": "d2", "quotas": "equal"},
+    D2: {"method": "d2", "quotas": "equal"},
     "DRoP": {"method": "drop"},
 }
 SCORES = ("el2n", "aum", "variability", "forgetting")
@@ -92,15 +94,17 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         }
         full[seed] = Run(*predictions(trainer, "test")[:2], signals)
 
-    coreset = places["train"].prune(**METHODS["D2, class-balanced"], keep=arguments.keep[0], seed=0, **full[0].signals)
+    coreset = places["train"].prune(**METHODS[D2], keep=arguments.keep[0], seed=0, **full[0].signals)
     state.print(coreset.selection.summary())
     if "ratings" in parts["train"].column_names and state.is_main_process:
         print(disagreement(parts["train"], full[0].signals["dynamics"]))
 
-    def train(rows: Dataset, seed: int) -> Run:
-        return Run(*predictions(train_on(rows, seed=seed), "test")[:2])
+    def train(rows: Dataset, seed: int, share: float = 1.0) -> Run:
+        return Run(*predictions(train_on(rows, seed=seed, share=share), "test")[:2])
 
-    comparison = compare(places["train"], METHODS, keep=arguments.keep, full=full, train=train)
+    comparison = compare(
+        places["train"], METHODS, keep=arguments.keep, full=full, train=train, unpruned={SHORTER: train}
+    )
     return leave(folder, coreset.remove_columns("place"), comparison)
 
 

@@ -11,14 +11,12 @@ from datasets import Dataset
 from huggingface_hub import CommitInfo
 from numpy.typing import ArrayLike, NDArray
 
-from hf_prune.arguments import did_you_mean, one_of
+from hf_prune.arguments import one_of
 from hf_prune.config import named, registered
 from hf_prune.dynamics import storage
-from hf_prune.dynamics.formulas import SIGNALS, TASKS
+from hf_prune.dynamics.data import DynamicsData, Epochs
 from hf_prune.dynamics.logits import signals_from_logits
 from hf_prune.dynamics.merge import merged
-from hf_prune.dynamics.rows import check_values
-from hf_prune.dynamics.storage import Arrays, Contents
 from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingSignalError
 from hf_prune.files import whole_file
 from hf_prune.hub.commit import commit
@@ -30,10 +28,8 @@ if TYPE_CHECKING:
 LANGUAGE_MODELS = ("causal-lm", "seq2seq")
 PARQUET = "dynamics.parquet"
 
-Epochs = tuple[int, int] | None
 
-
-class TrainingDynamics:
+class TrainingDynamics(DynamicsData):
     """Signals of every example in every epoch: loss, probability of the true class, margin, correctness and EL2N.
 
     `dynamics["margin"]` is an (epochs, n) float32 array. NaN says that an example was not seen in an epoch; what was
@@ -46,33 +42,18 @@ class TrainingDynamics:
     Args:
         signals: by name, each (epochs, n) float32. A run that lacks one, as those do that were saved before there was
             such a signal, is as good as any until it is asked for it.
-        labels: (n,) int64 class of each row, -1 where the row was never seen.
+        labels: (n,) int64 class of each row; -1 where it was never seen, or the task has no class for a row; -100
+            where it was seen and has no label, which is NaN in the signals: see `unlabelled`. Who records a run
+            writes that value for a row whose class, or that of all of its tokens, is -100.
         features: embeddings by moment, "early" and "last", each (n, d) float32.
         task: what was trained for, one of TASKS.
+        digests: by column of the dataset that was trained on, (n,) uint64 digests of its rows as `row_digests` makes
+            them, by which other rows and another order are told; none where it was no datasets.Dataset.
 
     >>> run = TrainingDynamics.from_logits([[[2.0, 0.0], [0.0, 1.0]]], labels=[0, 0])
     >>> run["margin"].tolist()
     [[2.0, -1.0]]
     """
-
-    def __init__(
-        self, signals: Arrays, labels: NDArray[np.int64], features: Arrays | None = None, task: str = "single-label"
-    ) -> None:
-        for name in signals:
-            one_of("signals", name, SIGNALS)
-        shapes = {values.shape for values in signals.values()}
-        if len(shapes) != 1 or [shape[1:] for shape in shapes] != [labels.shape]:
-            raise ArgumentError(
-                "`signals`, `labels`: wanted arrays of one shape (epochs, n) and labels of shape (n,), got "
-                f"{ {name: values.shape for name, values in signals.items()} } and {labels.shape}"
-            )
-        for moment, array in (features or {}).items():
-            if array.ndim != 2 or len(array) != len(labels):
-                raise ArgumentError(f"`features`: wanted shape ({len(labels)}, d) of {moment!r}, got {array.shape}")
-        self._signals = {name: np.asanyarray(signals[name], np.float32) for name in SIGNALS if name in signals}
-        self.labels = labels
-        self.features = dict(features or {})
-        self.task = one_of("task", task, TASKS)
 
     @classmethod
     def from_logits(cls, logits: ArrayLike, labels: ArrayLike) -> Self:
@@ -89,84 +70,6 @@ class TrainingDynamics:
         signals, classes = signals_from_logits(logits, labels)
         return cls(signals, classes.astype(np.int64))
 
-    def __getitem__(self, signal: str) -> NDArray[np.float32]:
-        if signal not in self._signals:
-            raise KeyError(self._lacks(signal))
-        return self._signals[signal]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __repr__(self) -> str:
-        features = {moment: array.shape for moment, array in self.features.items()}
-        return f"TrainingDynamics(epochs={self.epochs}, n={len(self)}, coverage={self.coverage:.3f}, {features=})"
-
-    @property
-    def signals(self) -> tuple[str, ...]:
-        """The names of the signals that this run holds."""
-        return tuple(self._signals)
-
-    @property
-    def epochs(self) -> int:
-        return len(self[self.signals[0]])
-
-    @property
-    def coverage(self) -> float:
-        """Share of the (epoch, row) pairs that were seen."""
-        return 1 - float(np.mean([np.isnan(epoch).mean() for epoch in self[self.signals[0]]])) if self.epochs else 0.0
-
-    def recorded(self, signal: str) -> NDArray[np.float32]:
-        """The signal, (epochs, n), for a method that needs it; raises ArgumentError if this run lacks it."""
-        if signal not in self._signals:
-            raise ArgumentError(f"`dynamics`: {self._lacks(signal)} Use a method that reads these, or pass scores=")
-        return self._signals[signal]
-
-    def in_epochs(self, signal: str, epochs: Epochs = None) -> NDArray[np.float32]:
-        """The signal in the half-open range `epochs` (None: all), every row seen at least once in it and all finite.
-
-        Raises:
-            ArgumentError: this run lacks the signal, the range reaches past the recorded epochs, a row was never seen
-                in it, or a value is infinite.
-        """
-        recorded = self.recorded(signal)
-        start, stop = epochs or (0, self.epochs)
-        if not 0 <= start < stop <= self.epochs:
-            raise ArgumentError(
-                f"`epochs`: wanted a range within the {self.epochs} recorded epochs, got {(start, stop)}"
-            )
-        values = recorded[start:stop]
-        check_values(values, signal, start)
-        return values
-
-    def mean(self, signal: str, epochs: Epochs = None) -> NDArray[np.float64]:
-        """(n,) mean over the epochs in which each row was seen."""
-        return _mean(self.in_epochs(signal, epochs), len(self))
-
-    def std(self, signal: str, epochs: Epochs = None) -> NDArray[np.float64]:
-        """(n,) standard deviation over the epochs in which each row was seen, 0 where that was one."""
-        mean = self.mean(signal, epochs)
-        variance = _mean(((values - mean) ** 2 for values in self.in_epochs(signal, epochs)), len(self))
-        return np.sqrt(variance)
-
-    def perplexity(self, epochs: Epochs = None) -> NDArray[np.float64]:
-        """(n,) exp of the mean loss of each row, for language models.
-
-        Raises:
-            ArgumentError: a run of another task.
-        """
-        if self.task not in LANGUAGE_MODELS:
-            raise ArgumentError(
-                f"`dynamics`: perplexity is of language models ({', '.join(LANGUAGE_MODELS)}), got {self.task!r}"
-            )
-        perplexity: NDArray[np.float64] = np.exp(self.mean("loss", epochs))
-        return perplexity
-
-    def take(self, rows: NDArray[np.int64]) -> Self:
-        """The dynamics of some rows, in their order: a copy."""
-        signals = {name: values[:, rows] for name, values in self._signals.items()}
-        features = {moment: array[rows] for moment, array in self.features.items()}
-        return type(self)(signals, self.labels[rows], features, self.task)
-
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file, replacing one at `path` only once the new one is complete."""
         storage.write_file(path, self._contents)
@@ -179,9 +82,9 @@ class TrainingDynamics:
     def to_dataset(self) -> Dataset:
         """A table with one row for each example, a copy.
 
-        Columns: `row`, the int64 position; `label`, int64, -1 where never seen; `task` if not "single-label"; of
-        each signal a list of `epochs` float32, NaN where not seen; of features, as `features.early` and
-        `features.last`, lists of d float32.
+        Columns: `row`, the int64 position; `label`, int64, as in `labels`; `task` if not "single-label"; of each
+        signal a list of `epochs` float32, NaN where not seen; of features, as `features.early` and `features.last`,
+        lists of d float32; of each column that was trained on, as `digest.COLUMN`, the uint64 digest of its value.
 
         Raises:
             ArgumentError: no epoch is recorded, or features have no dimension.
@@ -247,6 +150,19 @@ class TrainingDynamics:
         """The dynamics that `push_to_hub` pushed; ArgumentError where there are none, or they are damaged."""
         (file,) = download(repo_id, [f"{folder_of(config, split)}/{PARQUET}"], revision, token)
         return cls.from_parquet(file)
+
+    def perplexity(self, epochs: Epochs = None) -> NDArray[np.float64]:
+        """(n,) exp of the mean loss of each row, for language models.
+
+        Raises:
+            ArgumentError: a run of another task.
+        """
+        if self.task not in LANGUAGE_MODELS:
+            raise ArgumentError(
+                f"`dynamics`: perplexity is of language models ({', '.join(LANGUAGE_MODELS)}), got {self.task!r}"
+            )
+        perplexity: NDArray[np.float64] = np.exp(self.mean("loss", epochs))
+        return perplexity
 
     @classmethod
     def merge(cls, runs: Iterable[Any]) -> Self:
@@ -316,14 +232,6 @@ class TrainingDynamics:
 
         return plot_data_map(self.mean("p_true"), self.std("p_true"), self.mean("correct"))
 
-    @property
-    def _contents(self) -> Contents:
-        return Contents(self._signals, self.labels, self.features, self.task)
-
-    def _lacks(self, signal: str) -> str:
-        hint = did_you_mean(signal, self._signals)
-        return f"this {self.task} run holds no {signal!r}, it holds {', '.join(self._signals)}.{hint}"
-
 
 def checked_dynamics(value: Any) -> TrainingDynamics:
     """The dynamics that users pass: TrainingDynamics, the callback that recorded them, or the path of a saved file."""
@@ -344,12 +252,3 @@ def _kind_of(value: Any) -> str:
             f"the class {value.__name__} itself: pass the instance that the Trainer was given in callbacks=[recorder]"
         )
     return type(value).__name__
-
-
-def _mean(epochs: Iterable[NDArray[Any]], n: int) -> NDArray[np.float64]:
-    total, seen = np.zeros(n), np.zeros(n)
-    for values in epochs:
-        known = ~np.isnan(values)
-        np.add(total, values, out=total, where=known)
-        seen += known
-    return total / seen

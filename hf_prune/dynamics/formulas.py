@@ -72,9 +72,6 @@ FORMULAS: dict[str, dict[type, Callable[[Any, Any], Any]]] = {
 
 SIGNALS = tuple(FORMULAS)
 
-UNLABELLED = -100
-"""The label of a row that was shown without a label, as one whose tokens the loss all leaves out."""
-
 TASKS = {
     "single-label": OneLabel,
     "multiple-choice": OneLabel,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.dynamics.rows import UNSEEN
+from hf_prune.dynamics.rows import UNSEEN, check_digests
 from hf_prune.dynamics.storage import Contents
 from hf_prune.errors import AlignmentError, ArgumentError
 
@@ -17,6 +17,7 @@ def merged(runs: Iterable[Contents]) -> Contents:
         shape = next(iter(run.signals.values())).shape
         if labels is None:
             labels, task, wanted = run.labels.copy(), run.task, shape
+            digests = dict(run.digests)
             totals = {name: np.zeros(shape) for name in run.signals}
             seen = {name: np.zeros(shape, dtype=np.uint32) for name in run.signals}
         if run.task != task:
@@ -32,6 +33,8 @@ def merged(runs: Iterable[Contents]) -> Contents:
                 "average the scores of their first epochs: "
                 f"np.mean([run.scores('el2n', epochs={min(shape[0], wanted[0])}) for run in runs], axis=0)"
             )
+        check_digests("runs", digests, run.digests, f"run {number}")
+        digests |= run.digests
         _add_labels(run.labels, number, labels)
         totals = {name: total for name, total in totals.items() if name in run.signals}
         for name, total in totals.items():
@@ -46,7 +49,7 @@ def merged(runs: Iterable[Contents]) -> Contents:
         total[np.isnan(total)] = np.inf  # NaN is kept for what was not seen
         means[name] = np.full(wanted, np.nan, dtype=np.float32)
         np.divide(total, seen[name], out=means[name], where=seen[name] > 0, casting="same_kind")
-    return Contents(means, labels, {}, task)
+    return Contents(means, labels, {}, task, digests)
 
 
 def _add_labels(recorded: NDArray[np.int64], number: int, labels: NDArray[np.int64]) -> None:

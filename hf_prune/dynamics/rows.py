@@ -5,14 +5,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_prune.dynamics.row_digests import RowDigests
 from hf_prune.errors import AlignmentError, ArgumentError
 
 UNSEEN = -1
-"""The label of rows that were never seen."""
+"""The label of rows that were never seen, and in tasks without one class a row of those that were."""
+
+UNLABELLED = -100
+"""The label of rows that were seen and have none: their class is -100, or that of all of their tokens."""
 
 
 def check_count(recorded: int, n: int) -> None:
-    """Refuse another number of rows: all that can be checked where rows have no class."""
+    """Refuse another number of rows."""
     if n != recorded:
         raise AlignmentError(
             f"`dynamics`: recorded for {recorded} rows, this dataset has {n}; "
@@ -20,7 +24,9 @@ def check_count(recorded: int, n: int) -> None:
         )
 
 
-def check_rows(recorded: NDArray[np.int64], labels: NDArray[Any], column: str) -> None:
+def check_rows(
+    recorded: NDArray[np.int64], labels: NDArray[Any], column: str, rows: NDArray[np.int64] | None = None
+) -> None:
     """Refuse rows that dynamics don't describe: another count, or other labels.
 
     Args:
@@ -28,6 +34,7 @@ def check_rows(recorded: NDArray[np.int64], labels: NDArray[Any], column: str) -
         labels: (n,) labels of the rows to prune. Ints must be the recorded ones; text and bools must match them one to
             one, as they do when they were numbered before training.
         column: where the labels are from, for the message.
+        rows: their positions where these are not all rows, for the message.
 
     Raises:
         AlignmentError: with the first row that differs.
@@ -39,12 +46,55 @@ def check_rows(recorded: NDArray[np.int64], labels: NDArray[Any], column: str) -
     differ = known != given if numbers else ~_one_to_one(known, given)
     if differ.any():
         row = np.flatnonzero(seen)[np.argmax(differ)]
+        at = row if rows is None else rows[row]
         renumbered = "they match one to one, so pass as label_column= the numbers that were trained on"
         reordered = "were the rows reordered, or is label_column= another?"
         raise AlignmentError(
             f"`dynamics`: recorded for other data: {differ.sum()} of {len(recorded)} labels differ from column "
-            f"{column!r}, first at row {row} (recorded {recorded[row]}, here {labels[row]}); "
+            f"{column!r}, first at row {at} (recorded {recorded[row]}, here {labels[row]}); "
             f"{renumbered if _one_to_one(known, given).all() else reordered}"
+        )
+
+
+def check_digests(argument: str, recorded: RowDigests, given: RowDigests, where: str) -> list[str]:
+    """Refuse rows that dynamics don't describe: in a column that both have, another value or another order.
+
+    Args:
+        argument: its name, for the message.
+        recorded: the digests that the dynamics hold.
+        given: those of as many rows.
+        where: what the rows are of, for the message.
+
+    Returns:
+        The columns that were compared; empty where nothing is in common, so that only the count could be.
+
+    Raises:
+        AlignmentError: with the first row that differs.
+    """
+    common = [column for column in recorded if column in given]
+    rows = {column: np.flatnonzero(recorded[column] != given[column]) for column in common}
+    if different := {column: which for column, which in rows.items() if len(which)}:
+        column, which = min(different.items(), key=lambda item: item[1][0])
+        same = [column for column in common if column not in different]
+        raise AlignmentError(
+            f"`{argument}`: recorded for other data: {where} has other values in {len(which)} of "
+            f"{len(recorded[column])} rows of column {column!r}, first in row {which[0]}; compared were {common}, "
+            + (
+                f"of which {same} hold the same: where {[*different]} was changed on purpose, rename it"
+                if same
+                else "which all differ: were the rows reordered?"
+            )
+        )
+    return common
+
+
+def check_labelled(without: NDArray[np.bool_], signal: str) -> None:
+    """Refuse rows that were seen and have no label, (n,) bools, and so nothing of which a score can be made."""
+    if without.any():
+        raise ArgumentError(
+            f"`dynamics`: {without.sum()} of {len(without)} rows have no label and so no {signal}, the first is row "
+            f"{np.argmax(without)}; prune with unlabelled='keep' or 'drop', or take the others, as in "
+            "run.take(np.flatnonzero(~run.unlabelled))"
         )
 
 

@@ -1,6 +1,7 @@
 """Training dynamics as a safetensors file, a table or a Parquet file, and back; nothing read is believed unchecked.
 
-A file of tensors and a table hold the same: the labels, each signal under its name, and features as `features.MOMENT`.
+A file of tensors and a table hold the same: the labels, each signal under its name, features as `features.MOMENT`, and
+digests of the rows as `digest.COLUMN`.
 """
 
 import os
@@ -15,15 +16,16 @@ from datasets import Dataset, DatasetDict
 from numpy.typing import NDArray
 
 from hf_prune.arguments import did_you_mean
-from hf_prune.dynamics.formulas import SIGNALS, UNLABELLED
-from hf_prune.dynamics.rows import UNSEEN
+from hf_prune.dynamics.formulas import SIGNALS
+from hf_prune.dynamics.row_digests import RowDigests
+from hf_prune.dynamics.rows import UNLABELLED, UNSEEN
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.files import whole_file
 from hf_prune.labels import stored_column
 
 FORMAT = "hf_prune.dynamics/2"
 LABELS, ROW, LABEL, TASK = "labels", "row", "label", "task"
-FEATURES = "features."
+FEATURES, DIGEST = "features.", "digest."
 SINGLE_LABEL = "single-label"
 """The task of a table without a column for it."""
 
@@ -38,12 +40,18 @@ class Contents(NamedTuple):
     labels: NDArray[np.int64]
     features: Arrays
     task: str
+    digests: RowDigests
 
 
 def write_file(path: str | os.PathLike[str], run: Contents) -> None:
     from safetensors.numpy import save_file
 
-    tensors = {**run.signals, LABELS: run.labels, **_prefixed(run.features)}
+    tensors = {
+        **run.signals,
+        LABELS: run.labels,
+        **_prefixed(FEATURES, run.features),
+        **_prefixed(DIGEST, run.digests),
+    }
     with whole_file(path, suggested="dynamics.safetensors") as complete:
         contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
         save_file(contiguous, complete, metadata={"format": FORMAT, "task": run.task})
@@ -63,25 +71,30 @@ def read_file(path: str | os.PathLike[str]) -> Contents:
             if metadata.get("format") != FORMAT or LABELS not in names or not set(SIGNALS) & set(names):
                 raise ArgumentError(f"{shown} was not written by TrainingDynamics.save")
             signals = {name: file.get_tensor(name) for name in SIGNALS if name in names}
-            moments = [name.removeprefix(FEATURES) for name in names if name.startswith(FEATURES)]
-            features = {moment: file.get_tensor(FEATURES + moment) for moment in moments}
-            return Contents(signals, file.get_tensor(LABELS), features, metadata.get("task", SINGLE_LABEL))
+            features, digests = (
+                {name.removeprefix(prefix): file.get_tensor(name) for name in names if name.startswith(prefix)}
+                for prefix in (FEATURES, DIGEST)
+            )
+            return Contents(signals, file.get_tensor(LABELS), features, metadata.get("task", SINGLE_LABEL), digests)
     except SafetensorError as error:
         raise ArgumentError(f"{shown} is damaged or no safetensors file ({error})") from error
 
 
 def to_dataset(run: Contents) -> Dataset:
-    """A table with the columns `row`, `label`, `task` (unless it is "single-label"), signals and features, a copy."""
+    """A table with `row`, `label`, `task` (unless it is "single-label"), signals, features and digests, a copy."""
     columns: dict[str, Any] = {ROW: np.arange(len(run.labels)), LABEL: run.labels.astype(np.int64)}
     if run.task != SINGLE_LABEL:
         columns[TASK] = pa.array([run.task] * len(run.labels), pa.string())
-    for name, values in ({name: values.T for name, values in run.signals.items()} | _prefixed(run.features)).items():
+    lists = {name: values.T for name, values in run.signals.items()} | _prefixed(FEATURES, run.features)
+    for name, values in lists.items():
         if not values.shape[1]:
             raise ArgumentError(f"`dynamics`: there is nothing of {name!r} to write, its shape is {values.shape}")
         # Arrow would share the memory of an array that a recorder may still be filling.
         numbers = pa.array(np.array(values, dtype=np.float32, order="C").reshape(-1))
         columns[name] = pa.FixedSizeListArray.from_arrays(numbers, values.shape[1])
-    return Dataset(pa.table(columns))
+    return Dataset(
+        pa.table(columns | {name: values.copy() for name, values in _prefixed(DIGEST, run.digests).items()})
+    )
 
 
 def from_dataset(dataset: Any, *, source: str = "`dataset`") -> Contents:
@@ -106,15 +119,17 @@ def from_dataset(dataset: Any, *, source: str = "`dataset`") -> Contents:
             f"{source}: column {LABEL!r}: wanted classes from 0, and {UNSEEN} where a row was never seen; "
             f"row {row} has {labels[row]}"
         )
-    signals, features = {}, {}
+    signals, features, digests = {}, {}, {}
     for name in columns:
         values = _values(dataset, name, source)
         if name in SIGNALS:
             signals[name] = np.empty(values.T.shape, np.float32)
             signals[name][:, rows] = values.T
-        else:
+        elif name.startswith(FEATURES):
             features[name.removeprefix(FEATURES)] = _in_rows(rows, values)
-    return Contents(signals, labels, features, _task(dataset, source))
+        else:
+            digests[name.removeprefix(DIGEST)] = _in_rows(rows, values)
+    return Contents(signals, labels, features, _task(dataset, source), digests)
 
 
 def read_parquet(path: str | os.PathLike[str]) -> Contents:
@@ -136,8 +151,8 @@ def read_parquet(path: str | os.PathLike[str]) -> Contents:
     return from_dataset(Dataset(table.replace_schema_metadata(None)), source=shown)
 
 
-def _prefixed(features: Arrays) -> dict[str, NDArray[np.float32]]:
-    return {FEATURES + moment: array for moment, array in features.items()}
+def _prefixed(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {prefix + name: array for name, array in arrays.items()}
 
 
 def _task(dataset: Dataset, source: str) -> str:
@@ -150,10 +165,10 @@ def _task(dataset: Dataset, source: str) -> str:
 
 
 def _checked_columns(schema: pa.Schema, source: str) -> list[str]:
-    """The columns of signals and features; those that are none of ours are left out."""
+    """The columns of signals, features and digests; those that are none of ours are left out."""
     signals = [name for name in SIGNALS if name in schema.names] or [*SIGNALS]
-    lists = [*signals, *(name for name in schema.names if name.startswith(FEATURES))]
-    for name in (ROW, LABEL, *lists):
+    columns = [*signals, *(name for name in schema.names if name.startswith((FEATURES, DIGEST)))]
+    for name in (ROW, LABEL, *columns):
         if (count := schema.names.count(name)) != 1:
             what = f"{count} columns" if count else "no column"
             hint = "" if count else did_you_mean(name, schema.names)
@@ -164,13 +179,15 @@ def _checked_columns(schema: pa.Schema, source: str) -> list[str]:
         kind, wanted = schema.field(name).type, ""
         if name in (ROW, LABEL):
             wanted = "" if kind == pa.int64() else "int64"
+        elif name.startswith(DIGEST):
+            wanted = "" if kind == pa.uint64() else "uint64"
         elif not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.float32():
             wanted = "float32 lists of one fixed length"
         elif name in signals and kind.list_size != (epochs := schema.field(signals[0]).type.list_size):
             wanted, kind = f"{epochs} epochs as in {signals[0]!r}", kind.list_size
         if wanted:
             raise ArgumentError(f"{source}: column {name!r}: wanted {wanted}, got {kind}")
-    return lists
+    return columns
 
 
 def _check_positions(rows: NDArray[np.int64], source: str) -> None:

@@ -9,8 +9,8 @@ from hf_prune.kernels import Floats, Ints
 from hf_prune.kernels.tiles import tiles
 
 ROWS_AT_A_TIME = 2**14
-MOST_OF_A_CLASS = (2, 3)
-"""No more than this fraction of the rows with one label is ever cut."""
+LEAST, MOST = 1 / 4, 2 / 3
+"""Between these fractions of the rows with one label lies how many of them may be cut."""
 
 
 class Votes(NamedTuple):
@@ -73,25 +73,71 @@ def suspect_fraction(vote: Votes, labels: Ints) -> tuple[float, NDArray[np.bool_
     return float((sizes * (wrong / np.maximum(rows, 1))).sum() / n), core
 
 
-def most_suspect(trust: Floats, labels: Ints, count: int) -> Ints:
+def most_suspect(trust: Floats, labels: Ints, count: int, most: Ints) -> Ints:
     """Up to `count` rows of the lowest trust below 0, ascending by row; ties go to the lowest row.
 
-    Of the rows with one label no more than two thirds are taken, the least trusted ones; the others are let off and
+    Of the rows with one label no more than `most` are taken, the least trusted ones; the others are let off and
     nothing is taken in their place.
 
     Args:
         trust: (n,) floats.
         labels: (n,) int64 >= 0.
+        most: (labels,) int64.
     """
     order = np.argsort(trust, kind="stable")[:count]
     order = order[trust[order] < 0]
     by_label = order[np.argsort(labels[order], kind="stable")]
     label = labels[by_label]
     place = np.arange(len(label)) - np.searchsorted(label, label)
-    return np.sort(by_label[place < most_of(np.bincount(labels))[label]])
+    return np.sort(by_label[place < most[label]])
 
 
-def most_of(sizes: Ints) -> Ints:
-    """How many rows of a class may be cut, by the class's size."""
-    part, whole = MOST_OF_A_CLASS
-    return part * sizes // whole
+def most_of(sizes: Ints, fraction: float) -> Ints:
+    """(classes,) how many rows of each class may be cut.
+
+    Twice as many as would be wrong if the wrong labels fell evenly on the other classes, but between a quarter and two
+    thirds of the class: rows of a class that a more frequent one overlaps are outvoted though their labels are right.
+
+    Args:
+        sizes: (classes,) rows with each label.
+        fraction: the share of all labels that is wrong.
+    """
+    others = max(1, np.count_nonzero(sizes) - 1)
+    evenly = fraction * (sizes.sum() - sizes) / others
+    most: Ints = np.floor(np.clip(2 * evenly, LEAST * sizes, MOST * sizes) + 1e-9).astype(np.int64)  # 2 / 3 of 9: 6
+    return most
+
+
+class Halves(NamedTuple):
+    """Rows of the two halves of a core, the purer one first, and how many of their labels are contradicted."""
+
+    rows: Ints
+    contradicted: Ints
+
+
+def halves(vote: Votes, core: NDArray[np.bool_], labels: Ints) -> Halves:
+    """The core of each class, as voted, by lead. Ties stay together, in the half where the middle one of them is.
+
+    The second half of a class whose leads are all the same is empty.
+    """
+    rows = np.flatnonzero(core)
+    rows = rows[np.lexsort((-vote.lead[rows], vote.winner[rows]))]
+    winner, lead = vote.winner[rows], vote.lead[rows]
+    kind, size = np.unique(winner, return_inverse=True, return_counts=True)[1:]
+    tied = np.cumsum(np.append(0, (np.diff(winner) != 0) | (np.diff(lead) != 0)))
+    ties = np.bincount(tied)
+    end = np.cumsum(ties)[tied] - (np.cumsum(size) - size)[kind]
+    second = (2 * end - ties[tied] > size[kind]).astype(np.int64)
+    return Halves(np.bincount(second, minlength=2), np.bincount(second[winner != labels[rows]], minlength=2))
+
+
+def chance_of_no_more(count: int, tries: int, share: float) -> float:
+    """Probability that no more than `count` of `tries` succeed, each with the probability `share`."""
+    from scipy.special import bdtr
+
+    return float(bdtr(count, tries, share))
+
+
+def chance_of_no_less(count: int, tries: int, share: float) -> float:
+    """Probability that `count` of `tries` or more succeed, each with the probability `share`."""
+    return 1.0 if count <= 0 else chance_of_no_more(tries - count, tries, 1 - share)

@@ -36,7 +36,8 @@ class D2(Method):
     Every row starts with its difficulty and gains what its neighbours send (forward pass); then the densest row is
     kept and takes from its neighbours what it stands for, until the budget is spent (reverse pass).
 
-    Needs `embeddings` (n, d), and a difficulty: that of `score`, or of `scores=`, or else AUM from `dynamics`.
+    Needs `embeddings` (n, d), by default the early features of the run in `dynamics`, and a difficulty: that of
+    `score`, or of `scores=`, or else AUM from `dynamics`.
     Difficulties below zero are shifted once, over the whole dataset, to begin at 0. Selection.scores holds the score
     in its own units.
 
@@ -54,6 +55,12 @@ class D2(Method):
             embeddings; False is the authors' program.
         search: how neighbours are found: "exact", "approximate", or "auto", which is exact up to 500,000 rows in a
             pool. The record has the recall of an approximate search, measured on 1,000 rows.
+
+    The worst class: where D2 chooses in a class, that class wins recall from its rivals. With equal quotas a hard
+    class may lose more to its rivals than it wins: where about a third of the rows stay, D2 moves theirs from the
+    core to the border, and a class that is nearly all border has no core to take rows from. `quotas="drop"` gives a
+    hard class more rows; where classes are rare rather than hard, `quotas="equal"` is better. Measured in
+    tests/benchmarks/worst_class/crowding.py.
 
     Cost: O(n^2 d) for the graph, O(n^1.5 d) for an approximate one, and O(n k log n) for the rest, on each pool.
 

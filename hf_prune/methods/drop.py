@@ -38,6 +38,8 @@ def _pair(name: str, value: Any) -> tuple[float, float]:
 class _Options(Configurable):
     """What DRoPQuotas and DRoP share."""
 
+    cutoff_by_default: ClassVar[bool] = True  # the recall of a class is low where its labels are wrong, too
+
     allocate: Literal["density", "count"] = "density"
     temperature: float = field(default=1.0, metadata=checked(real_number, at_least=0))
     prior: tuple[float, float] = field(default=(1.0, 1.0), metadata=checked(_pair))
@@ -46,9 +48,9 @@ class _Options(Configurable):
     recalls_from: Literal["held-out", "train"] = "held-out"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DRoPQuotas(_Options, Quotas):
-    """Quotas that grow with a class's error: DRoP's, for any method inside the class.
+    """Quotas that grow with a class's error: DRoP's, for any method inside the class; `quotas="drop"` is short for it.
 
     Weight of class k with N_k rows and held-out recall r_k: N_k (1 - r_k)^temperature with `allocate="density"` (the
     paper's), (1 - r_k)^temperature with "count" (the authors' program's). They agree where classes are of one size.
@@ -58,7 +60,8 @@ class DRoPQuotas(_Options, Quotas):
     Args:
         allocate: "density" or "count".
         temperature: >= 0; 1 is the paper's, 0 makes all densities (or counts) equal. Ours. The paper's overshoots
-            where classes are unequally hard; 0.5 costs less average accuracy.
+            where classes are unequally hard; 0.5, the default here, costs less average accuracy (RESULTS.md). The
+            method DRoP has the paper's by default.
         prior: (a, b) of the Beta prior by which recalls are smoothed where the held-out counts are known. Ours.
         min_per_class: rows that every class keeps at least; all where it has fewer, or a cutoff leaves fewer. Ours.
         missing: what becomes of a class without a recall: "error", or "pooled", with a warning the recall of all
@@ -73,6 +76,8 @@ class DRoPQuotas(_Options, Quotas):
 
     name: ClassVar[str] = "drop"
     reference: ClassVar[str] = PAPER
+
+    temperature: float = field(default=0.5, metadata=checked(real_number, at_least=0))
 
     @property
     def needs(self) -> frozenset[str]:
@@ -118,9 +123,9 @@ class DRoPQuotas(_Options, Quotas):
 class DRoP(_Options, Method):
     """Keeps more of the classes that a trained model gets wrong, and a random subset inside each class.
 
-    It is short for `PerClass(within, quotas=DRoPQuotas(...))`. Needs `recalls=`: train on the full data, take the
-    checkpoint with the best validation accuracy, and pass `trainer.predict(validation)`; never recalls of training
-    rows.
+    It is short for `PerClass(within, quotas=DRoPQuotas(temperature=1.0, ...))`. Needs `recalls=`: train on the full
+    data, take the checkpoint with the best validation accuracy, and pass `trainer.predict(validation)`; never recalls
+    of training rows.
 
     Args:
         within: the method inside a class; random is the paper's.
@@ -131,6 +136,10 @@ class DRoP(_Options, Method):
             that was measured on it: classes whose errors are equal keep their shares. Ours, experimental; costs
             `schedule` trainings. With two Gaussians and a threshold, 3 rounds at temperature 0.5 come nearer to the
             minimax risk than 1 (tests/methods/test_drop_theory.py).
+
+    Where labels are wrong, recalls are low for that reason, and DRoP keeps more of these classes. So `prune` holds
+    rows with suspect labels back by default (`cutoff="auto"`) where dynamics and embeddings are there, and shares the
+    budget out over the others; `cutoff=0` is the paper's.
 
     Cost: O(n log n).
 

@@ -42,7 +42,7 @@ class PerClass(Method):
 
     Args:
         within: the method that chooses inside a class.
-        quotas: "proportional", "equal", or a Quotas object such as DRoPQuotas().
+        quotas: "proportional", "equal", "drop", which needs `recalls`, or a Quotas object such as DRoPQuotas().
         by: name of the column to group by, or a tuple of names, whose combinations are the groups; None means `by=` of
             `prune`, or else the label column.
 

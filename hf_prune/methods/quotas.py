@@ -45,16 +45,17 @@ class EqualQuotas(Quotas):
         return np.ones(len(groups.names)), {}
 
 
-QuotasLike: TypeAlias = Quotas | Literal["proportional", "equal"]
-"""How a budget is shared out: the same share of each group, the same number of rows, or a rule of its own."""
+QuotasLike: TypeAlias = Quotas | Literal["proportional", "equal", "drop"]
+"""How a budget is shared out: the same share of each group, the same number of rows, more where recalls are lower, or
+by a rule of one's own."""
 
 
 def checked_quotas(name: str, value: Any) -> Quotas:
-    """`quotas=` as users pass it: "proportional", "equal", or a Quotas object."""
+    """`quotas=` as users pass it: the name of a rule, or a Quotas object."""
     if isinstance(value, Quotas):
         return value
     if not isinstance(value, str):
-        raise ArgumentTypeError(f'`{name}`: wanted "proportional", "equal" or a Quotas object, got {value!r}')
+        raise ArgumentTypeError(f'`{name}`: wanted "proportional", "equal", "drop" or a Quotas object, got {value!r}')
     rules = registered("rule")
     if value not in rules:
         raise ArgumentError(f"`{name}`: unknown {value!r}.{did_you_mean(value, rules)} Available: {sorted(rules)}")

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from hf_prune.arguments import instance_of, whole_number
 from hf_prune.config import Configurable, checked
-from hf_prune.dynamics.dynamics import Epochs, TrainingDynamics
+from hf_prune.dynamics.data import Epochs
+from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.kernels import Floats
 from hf_prune.signals.signals import Signals

@@ -14,6 +14,7 @@ from hf_prune.groups import Groups, listed
 from hf_prune.kernels import Floats, Ints
 from hf_prune.kernels.neighbors import find_neighbors, searched
 from hf_prune.kernels.suspects import most_of, most_suspect, suspect_fraction, votes
+from hf_prune.methods.doubts import doubt
 from hf_prune.signals.signals import LAST_FEATURES, Signals
 
 logger = logging.getLogger(__name__)
@@ -21,8 +22,8 @@ logger = logging.getLogger(__name__)
 NEIGHBORS = 10
 MEMORISED = 0.99
 """Share of the training rows predicted right in the last epoch from which on the last layer may repeat the labels."""
-RARE = 12
-"""Rows of a class up to which it is named when it loses any."""
+RARE = 2 * NEIGHBORS
+"""Rows of a class up to which its neighbours are too few to tell: it loses none."""
 
 
 def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> Ints:
@@ -41,16 +42,20 @@ def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> Ints:
        for the label less the largest other share. e* is the epoch in which being predicted right agrees most often
        with not being outvoted: early stopping without validation data. A row that no epoch up to e* showed is judged
        by the votes alone.
-    4. Suspects: the fraction's worth of rows with the lowest trust, as far as it is below 0, and never more than two
-       thirds of the rows with one label. `most_suspect`.
+    4. Suspects: the fraction's worth of rows with the lowest trust, as far as it is below 0. A class never loses more
+       than `most_of` lets, and none of its rows where it has at most 20. `most_suspect`.
+    5. Doubt: none, where the embeddings or the run can't know: embeddings that say little about the labels, a run
+       that is barely trained or has memorised its labels, too few rows. The note keeps the "estimate" and the reason,
+       and its "fraction", which acts, is 0. `doubt` has the four tests.
 
     The embeddings are those that were passed as an array or column; else the run's early features, as
     PruningTrainerCallback(features=True) records them at a fifth of the epochs, the third at the earliest; else, where
     these are not there for every row, its last ones, with a warning, and another where the run fits 99% of its rows or
     more.
 
-    Where it fails: embeddings from a layer that has memorised its labels hide the disagreement, ambiguous data are
-    over-estimated, and rows of rare classes are suspected wrongly. So it is no rate of label errors.
+    Where it fails: embeddings from a layer that has memorised its labels hide the disagreement, and ambiguous data are
+    over-estimated, of which no test here knows. So it is no rate of label errors. Wrong labels in classes of at most
+    20 rows stay.
 
     Cost: O(epochs * n), and for "auto" the O(n^2 d) of a nearest-neighbour graph of all rows.
 
@@ -72,20 +77,27 @@ def _by_trust(whole: Signals) -> Ints:
     labels, dynamics, n = whole.labels, whole.dynamics, len(whole)
     track = partial(tqdm, desc="Nearest neighbours for the cutoff", delay=2)
     k = min(NEIGHBORS, n - 1)
-    neighbors, _, recall = find_neighbors(whole.early_embeddings, k, track)
+    neighbors, _, recall = find_neighbors(whole.embeddings, k, track)
     vote = votes(neighbors, labels.codes)
-    fraction, core = suspect_fraction(vote, labels.codes)
+    estimate, core = suspect_fraction(vote, labels.codes)
     epoch = _stopping_epoch(dynamics, vote.winner == labels.codes)
-    trust = _lead(dynamics, epoch + 1) + vote.support / max(k, 1)
-    cut = most_suspect(trust, labels.codes, round(fraction * n))
-    origin = whole.origins.get("early_embeddings", "array")
+    lead = _lead(dynamics, epoch + 1)
+    trust = lead + vote.support / max(k, 1)
+    most = np.where(labels.sizes > RARE, most_of(labels.sizes, estimate), 0)
+    cut = most_suspect(trust, labels.codes, round(estimate * n), most)
+    reason = doubt(estimate, vote, core, labels.codes, lead) if len(cut) else None
+    if reason:
+        cut = cut[:0]
+    origin = whole.origins.get("embeddings", "array")
     lost = labels.take(cut).sizes
-    warnings = [*_embedding_warnings(origin, dynamics), *_class_warnings(labels, lost)]
+    warnings = [*_embedding_warnings(origin, dynamics), *_class_warnings(labels, lost, most)]
     for warning in warnings:
         logger.warning("cutoff: %s", warning)
     whole.notes["cutoff"] = {
         "cutoff": "auto",
-        "fraction": fraction,
+        "fraction": 0.0 if reason else estimate,
+        "estimate": estimate,
+        "doubt": reason,
         "cut": len(cut),
         "rows": n,
         "epoch": epoch,
@@ -148,13 +160,15 @@ def _embedding_warnings(origin: str, dynamics: TrainingDynamics) -> list[str]:
     return warnings
 
 
-def _class_warnings(labels: Groups, lost: Ints) -> list[str]:
+def _class_warnings(labels: Groups, lost: Ints, most: Ints) -> list[str]:
+    if not lost.any():
+        return []
     sizes, warnings = labels.sizes, []
-    for what, hit in (
-        (f"classes of at most {RARE} rows lose rows", sizes <= RARE),
-        ("classes lose the most that any may, two thirds", lost == most_of(sizes)),
-    ):
-        if names := [f"{labels.names[c]} ({lost[c]} of {sizes[c]})" for c in np.flatnonzero(hit & (lost > 0))]:
-            advice = "rare classes are suspected wrongly more often: look at them, or pass cutoff=0"
-            warnings.append(f"{what}: {listed(names)}; {advice}")
+    if spared := [f"{labels.names[c]} ({sizes[c]})" for c in np.flatnonzero((sizes > 0) & (sizes <= RARE))]:
+        warnings.append(f"classes of at most {RARE} rows are too small to tell and lose none: {listed(spared)}")
+    if names := [f"{labels.names[c]} ({lost[c]} of {sizes[c]})" for c in np.flatnonzero((lost == most) & (lost > 0))]:
+        warnings.append(
+            f"classes lose as many rows as they may: {listed(names)}; where a more frequent class overlaps them, rows "
+            "are suspected wrongly more often: look at them, or pass cutoff=0"
+        )
     return warnings

@@ -1,5 +1,6 @@
 """Any method, run without the rows whose labels are suspect."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from hf_prune.arguments import did_you_mean, real_number
 from hf_prune.config import checked
+from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.errors import ArgumentError
 from hf_prune.groups import NAMED
 from hf_prune.methods.base import Method
@@ -19,7 +21,12 @@ from hf_prune.selection.evidence import Evidence, put
 from hf_prune.selection.explain import Row
 from hf_prune.signals.signals import Signals
 
+logger = logging.getLogger(__name__)
+
 Cutoff = float | Literal["auto"]
+
+MANY = 0.15
+"""Share of contradicted labels from which on the user is told that nothing is held back."""
 
 
 def checked_cutoff(name: str, cutoff: Any) -> Cutoff:
@@ -70,7 +77,7 @@ class WithoutSuspects(Method):
     @property
     def needs(self) -> frozenset[str]:
         if self.cutoff == "auto":
-            return super().needs | {"dynamics", "labels", "early_embeddings"}
+            return super().needs | {"dynamics", "labels", "embeddings"}
         return super().needs | ({"dynamics"} if self.cutoff else frozenset())
 
     def select(self, signals: Signals, budget: int, seed: int) -> Choice:
@@ -105,7 +112,7 @@ class WithoutSuspects(Method):
 
 
 def with_cutoff(
-    method: Method, cutoff: Cutoff | None, available: frozenset[str], task: Callable[[], str]
+    method: Method, cutoff: Cutoff | None, available: frozenset[str], run: Callable[[], TrainingDynamics]
 ) -> tuple[Method, list[str]]:
     """The method with the rows held back that `cutoff=` of `prune` means, and notes for the record.
 
@@ -113,13 +120,13 @@ def with_cutoff(
         cutoff: None means "auto" for methods that ask for it (`cutoff_by_default`), where the signals for it are
             there, and else 0.
         available: names of the signals that were passed.
-        task: gives that of the dynamics; asked only where they are there.
+        run: gives the dynamics; asked only where they are there.
     """
     inside = any(isinstance(part, WithoutSuspects) for part in method.walk())
     if cutoff is None:
         if inside or not any(getattr(part, "cutoff_by_default", False) for part in method.walk()):
             return method, []
-        if reason := _why_not(available, task):
+        if reason := _why_not(method, available, run):
             return method, [f"cutoff 0: {reason}"]
         return WithoutSuspects(method), []
     if inside:
@@ -127,15 +134,38 @@ def with_cutoff(
     return (WithoutSuspects(method, cutoff) if checked_cutoff("cutoff", cutoff) else method), []
 
 
-def _why_not(available: frozenset[str], task: Callable[[], str]) -> str | None:
+def _why_not(method: Method, available: frozenset[str], run: Callable[[], TrainingDynamics]) -> str | None:
     """Why nothing is held back with these signals; None where "auto" has what it reads."""
-    if "scores" in available:
+    if "scores" in available and "scores" in method.resolve(available).needs:
         return "scores= were passed"
     if "dynamics" not in available:
         return "no dynamics were passed"
     if "labels" not in available:
         return "there is no label column"
-    return None if task() == "single-label" else f"a row has no single label in dynamics of the task {task()!r}"
+    dynamics = run()
+    if dynamics.task != "single-label":
+        return f"a row has no single label in dynamics of the task {dynamics.task!r}"
+    if "embeddings" in available or dynamics.features:
+        return None
+    reason, wrong = "no embeddings were passed, and the dynamics hold no features", _share_mostly_wrong(dynamics)
+    if wrong < MANY:
+        return reason
+    reason += (
+        f"; in half of its epochs or more the run contradicts {wrong:.0%} of the labels, and where these are wrong a "
+        "low recall is no difficulty: record with PruningTrainerCallback(features=True), or pass embeddings=, for "
+        'cutoff="auto"'
+    )
+    logger.warning("cutoff 0: %s", reason)
+    return reason
+
+
+def _share_mostly_wrong(dynamics: TrainingDynamics) -> float:
+    """The share of rows that were predicted wrong in half of the epochs that showed them, or in more."""
+    wrong, right = (np.zeros(len(dynamics), dtype=np.int64) for _ in range(2))
+    for correct in dynamics["correct"]:
+        wrong += correct == 0
+        right += correct == 1
+    return float(np.mean((wrong >= right) & (wrong > 0)))
 
 
 def _lines(note: Mapping[str, Any]) -> list[str]:
@@ -143,7 +173,10 @@ def _lines(note: Mapping[str, Any]) -> list[str]:
     taken = f"{note['cut']:,} of {note['rows']:,} rows held back"
     if note["cutoff"] != "auto":
         return [f"cutoff {note['cutoff']}: {taken}, those with the lowest AUM"]
-    lines = [f"cutoff auto: suspect or unlearnable fraction {note['fraction']:.3f}, {taken}"]
+    found = f"suspect or unlearnable fraction {note['fraction']:.3f}, {taken}"
+    if note["doubt"]:
+        found = f"nothing held back, whatever the estimate of {note['estimate']:.3f}: {note['doubt']}"
+    lines = [f"cutoff auto: {found}"]
     classes = note["classes"]
     losing = [row for row in zip(classes["name"], classes["rows"], classes["cut"], strict=True) if row[2]]
     losing.sort(key=lambda row: -row[2])

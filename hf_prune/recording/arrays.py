@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import distributed
 
 from hf_prune.dynamics.dynamics import TrainingDynamics
-from hf_prune.dynamics.formulas import SIGNALS, UNLABELLED, signals_of
-from hf_prune.dynamics.rows import UNSEEN
+from hf_prune.dynamics.formulas import SIGNALS, signals_of
+from hf_prune.dynamics.row_digests import RowDigests
+from hf_prune.dynamics.rows import UNLABELLED, UNSEEN, check_digests
 from hf_prune.errors import AlignmentError, ArgumentError
 from hf_prune.models import processes
 from hf_prune.recording.ids import GAP, GAPS
@@ -65,6 +66,7 @@ class Recording:
         finished: epochs that are over.
         saw_any: whether any row has arrived since the epoch began.
         whole: whether this process is the first, which holds what all have seen.
+        digests: of the train dataset's rows, where they are known; see TrainingDynamics.
     """
 
     def __init__(self, n: int, epochs: int | None, first: int = 0, every: int = 1) -> None:
@@ -86,6 +88,7 @@ class Recording:
         self._moved: list[Rows] = []
         self._begun = first
         self.saw_any = False
+        self.digests: RowDigests = {}
 
     def restore(self, file: Path) -> None:
         """Take over what a checkpoint's file holds of the epochs up to the one that goes on.
@@ -100,6 +103,7 @@ class Recording:
                 f"{self._restored} has dynamics of {len(before)} rows, this train_dataset has {self.n}; "
                 "resume with the dataset that the checkpoint was made with, or delete the file to record anew"
             )
+        check_digests("train_dataset", before.digests, self.digests, f"what goes on from {self._restored}")
         wanted = self._kept_of(self.finished + 1)
         known = min(wanted, before.epochs, self._slots)
         self._signals = {name: values for name, values in self._signals.items() if name in before.signals}
@@ -172,7 +176,7 @@ class Recording:
     def _dynamics(self, epochs: int) -> TrainingDynamics:
         signals = {name: values[:epochs] for name, values in self._held.items()}
         labels = np.where(self._had_none & ~self._had_label, UNLABELLED, self._labels)
-        return TrainingDynamics(signals, labels, self._features, task=self._task)
+        return TrainingDynamics(signals, labels, self._features, self._task, self.digests)
 
     def _move(self) -> None:
         """Move what waits from the model's device to this process."""

@@ -15,10 +15,12 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from hf_prune.arguments import one_of, true_or_false, whole_number
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.dynamics.formulas import TASKS
+from hf_prune.dynamics.row_digests import row_digests
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.models import head_of
 from hf_prune.recording.arrays import STATE, Recording
 from hf_prune.recording.clean_pass import clean_pass, rehearse
+from hf_prune.recording.ids import WithIds
 from hf_prune.recording.loader import bare_loader, unwatch_rest, watch_rest
 from hf_prune.recording.order import POSITIONS
 from hf_prune.recording.refused import check_arguments, check_countable, check_loop
@@ -58,9 +60,10 @@ class PruningTrainerCallback(TrainerCallback):
 
     Args:
         features: also record the input of the classification head, at an early epoch (a fifth of the planned ones,
-            and the third at the earliest) and at each row's last pass, for `embeddings`. True finds the last Linear
-            layer with as many outputs as the model has labels; a name, as in `model.named_modules()`, takes that
-            module's input.
+            and the third at the earliest) and at each row's last pass. `prune` reads the early ones as embeddings,
+            which have not memorised wrong labels yet, and the last where a row has no early ones; GraNd reads the
+            last. True finds the last Linear layer with as many outputs as the model has labels; a name, as in
+            `model.named_modules()`, takes that module's input.
         clean_eval: record one pass in evaluation mode at the end of each epoch instead of the training passes: without
             dropout, and all rows by the same weights. It costs a prediction of all rows an epoch and changes nothing
             else in the run. An epoch that ends early has all rows too.
@@ -158,6 +161,8 @@ class PruningTrainerCallback(TrainerCallback):
         if not self._looping:
             self._recording, self._looping = Recording(n, epochs=None, every=self.every), True
             self._told, self._trained_on = None, trained_on
+            if self.id_column is None:
+                _keep_digests(self._recording, loader)
         recording = self._recording
         if recording.n != n:
             raise ArgumentError(
@@ -197,6 +202,7 @@ class PruningTrainerCallback(TrainerCallback):
             steps_an_epoch = max(1, math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps))
             first = state.global_step // steps_an_epoch
             self._recording = Recording(n, epochs, first, self.every)
+            _keep_digests(self._recording, loader)
             if state.global_step and self._recording.whole:
                 self._restore(args, state)
         else:
@@ -287,6 +293,15 @@ class PruningTrainerCallback(TrainerCallback):
 def _identity(dataset: Any, n: int) -> tuple[int, str | int]:
     """What tells a train dataset from another: its fingerprint where it has one, else the object."""
     return n, getattr(dataset, "_fingerprint", None) or id(dataset)
+
+
+def _keep_digests(recording: Recording, loader: Any) -> None:
+    """Keep digests of the rows that a loader fetches where they are those of a datasets.Dataset, in one process."""
+    dataset = loader.dataset
+    while isinstance(dataset, WithIds):
+        dataset = dataset._dataset
+    if recording.whole:
+        recording.digests = row_digests(dataset)
 
 
 def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:

@@ -7,8 +7,8 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import nn
 
-from hf_prune.dynamics.formulas import UNLABELLED, Number, OneLabel, SeveralLabels, signals_of, values_of
-from hf_prune.dynamics.rows import UNSEEN
+from hf_prune.dynamics.formulas import Number, OneLabel, SeveralLabels, signals_of, values_of
+from hf_prune.dynamics.rows import UNLABELLED, UNSEEN
 from hf_prune.errors import ArgumentError
 
 IGNORED = -100

@@ -13,6 +13,9 @@ from hf_prune.selection.evidence import Evidence, put
 from hf_prune.selection.source import Source
 from hf_prune.selection.step import Step
 
+UNLABELLED = "unlabelled"
+"""The evidence that marks rows without a label."""
+
 UNKNOWN = "the method is of a package that is not imported here: what only it can tell is left out"
 """What summaries and explanations say in its place."""
 
@@ -98,9 +101,14 @@ class SelectionData:
     @property
     def dropped_before(self) -> NDArray[np.bool_]:
         """(n,) whether an earlier step dropped the row; False for all where the last one didn't score all it saw."""
-        unscored = np.isnan(self.scores)
+        unscored = np.isnan(self.scores) & ~self.unlabelled
         unseen = self.n - self.steps[-1].n
         return unscored if np.count_nonzero(unscored) == unseen else np.zeros(self.n, dtype=bool)
+
+    @property
+    def unlabelled(self) -> NDArray[np.bool_]:
+        """(n,) whether each row had no label, and so was not among those that the last step's method chose from."""
+        return self.evidence.get(UNLABELLED, np.zeros(self.n, dtype=bool))
 
     def at(self, *, keep: float | int) -> Self:
         """The selection at a smaller budget, without computing anything again.
@@ -122,27 +130,32 @@ class SelectionData:
         rest = {"groups": self.groups, "at_least": self.at_least, "evidence": self.evidence, "picked": self.places}
         return self.of_rows(self.order[:budget], self.scores, steps, self.source, **rest)
 
-    def after(self, first: "SelectionData") -> Self:
-        """This selection, made on the rows that `first` kept, as one of `first`'s source."""
-        scores = np.full(first.n, np.nan)
-        scores[first.indices] = self.scores
+    def among(self, rows: NDArray[np.int64], n: int, always: NDArray[np.int64] | None = None) -> Self:
+        """This selection, made of `rows` alone, as one of all `n` rows, and `always` are kept besides and first."""
+        scores = np.full(n, np.nan)
+        scores[rows] = self.scores
         evidence: Evidence = {}
-        put(evidence, self.evidence, first.indices, first.n)
+        put(evidence, self.evidence, rows, n)
         groups = self.groups
         if groups is not None:
-            codes = np.full(first.n, -1, dtype=np.int64)
-            codes[first.indices] = groups.codes
+            codes = np.full(n, -1, dtype=np.int64)
+            codes[rows] = groups.codes
             groups = replace(groups, codes=codes)
-        return replace(
-            self,
-            indices=first.indices[self.indices],
-            n=first.n,
-            scores=scores,
-            steps=first.steps + self.steps,
-            source=first.source,
-            groups=groups,
-            evidence=evidence,
+        whole = replace(
+            self, indices=rows[self.indices], n=n, scores=scores, groups=groups, evidence=evidence, picked=None
         )
+        if always is None or not len(always):
+            return whole
+        order = whole.indices if self.rank is None else whole.order
+        kept = np.concatenate([always, order])
+        places = np.argsort(kept, kind="stable")
+        rank = None if self.rank is None else places.astype(np.int64)
+        at_least = len(always) + (self.at_least if self.at_least > 1 else 0)
+        return replace(whole, indices=kept[places], rank=rank, at_least=at_least)
+
+    def after(self, first: "SelectionData") -> Self:
+        """This selection, made on the rows that `first` kept, as one of `first`'s source."""
+        return replace(self.among(first.indices, first.n), steps=first.steps + self.steps, source=first.source)
 
     def history(self) -> list[str]:
         """One line for each step, after what the source itself was derived by."""

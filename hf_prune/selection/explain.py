@@ -121,6 +121,9 @@ def explain(selection: SelectionData, i: Any) -> str:
         place = selection.rank[np.searchsorted(selection.indices, i)]
         title += f", picked {ordinal(place)} of {len(selection)}"
     lines = [str(selection.steps[-1])]
+    if selection.unlabelled[i]:
+        lines.append(f"it has no label, and such rows were {'all kept' if row.was_picked else 'left out'}")
+        return "\n  ".join([title, *lines])
     if (groups := selection.groups) is not None and groups.codes[i] >= 0:
         kept, of = (row.kept & row.peers).sum(), row.peers.sum()
         lines.append(f"group {groups.names[groups.codes[i]]!r}: {kept} of {of} rows kept")

@@ -174,6 +174,8 @@ def to_record(
     if groups is not None:
         columns["group"] = groups.codes.astype(small)
     own = {} if method is None else method.reasons(kept, selection.evidence)
+    if (unlabelled := selection.unlabelled).any():
+        own |= {"kept without a label": unlabelled & kept, "has no label": unlabelled & ~kept}
     columns["reason"] = _reasons(kept, own, selection.dropped_before)
     if selection.picked is not None and explain:
         columns["picked"] = selection.picked.astype(small)

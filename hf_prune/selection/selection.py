@@ -1,15 +1,19 @@
 """The record of a pruning: which rows are kept, by what, from which data; it can be saved, checked and repeated."""
 
+import copy
 import os
-from dataclasses import dataclass
+import weakref
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from huggingface_hub import CommitInfo
 
+from hf_prune.digest import column_digests
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.hub.repository import Repository, download, folder_of
 from hf_prune.plots import plot_groups
+from hf_prune.selection.carried import Description, are_the_rows, kept_in_files, write_beside
 from hf_prune.selection.data import SelectionData
 from hf_prune.selection.explain import explain
 from hf_prune.selection.published import SplitRecord, push_records
@@ -20,7 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ATTRIBUTE = "_hf_prune_selection"
-"""The attribute in which a pruned Dataset carries its selection."""
+"""The attribute in which a pruned Dataset carries its selection; datasets copies it only with the rows."""
+
+_found: "weakref.WeakKeyDictionary[Dataset, Selection]" = weakref.WeakKeyDictionary()
+"""What was found once for a dataset without the attribute, which would change its pickle and so fingerprints."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +63,12 @@ class Selection(SelectionData):
 
     def attach(self, pruned: Dataset) -> Dataset:
         """Let `pruned`, whose rows these are, carry this selection and say in its description where it comes from."""
+        rows = copy.copy(pruned)
+        rows._info = pruned.info.copy()
+        rows._info.description = description = (pruned.info.description or "").partition(RECIPE)[0].strip()
+        text = f"{description}\n\n{RECIPE} {'; '.join(self.history())}".strip()
+        pruned.info.description = Description(text, self, Source(len(self), {}, rows))
         setattr(pruned, ATTRIBUTE, self)
-        description = (pruned.info.description or "").partition(RECIPE)[0].strip()
-        pruned.info.description = f"{description}\n\n{RECIPE} {'; '.join(self.history())}".strip()
         return pruned
 
     def plot(self) -> "Figure":
@@ -67,7 +77,7 @@ class Selection(SelectionData):
         Raises:
             ArgumentError: the selection has no groups. MissingExtraError: matplotlib is not installed.
 
-        >>> from datasets import Dataset
+        >>> from datasets import Dataset, DatasetDict
         >>> import hf_prune
         >>> ds = Dataset.from_dict({"label": ["cat"] * 50 + ["dog"] * 50})
         >>> selection = ds.prune("drop", keep=40, recalls={"cat": 0.9, "dog": 0.6}).selection
@@ -82,7 +92,7 @@ class Selection(SelectionData):
         Raises:
             ArgumentError: no such row; ArgumentTypeError: no whole number.
 
-        >>> from datasets import Dataset
+        >>> from datasets import Dataset, DatasetDict
         >>> import hf_prune, numpy as np
         >>> points = np.array([[0.0], [0.1], [5.0], [5.1]])
         >>> ds = Dataset.from_dict({"x": "abcd"})
@@ -176,22 +186,73 @@ def live_selection(dataset: Dataset) -> Selection | None:
 
 
 def selection_of(dataset: Dataset) -> Selection:
-    """The selection that a pruned dataset carries, while it still has the pruned rows.
+    """The selection that a pruned dataset carries, while it still has the pruned rows in their order.
 
-    Keep it before `map`, `filter` or `sort`, as in `sel = coreset.selection`; what these return carries none.
+    It goes along with whatever leaves the rows as they are, as `add_column`, `cast`, `map` or `flatten_indices`, and
+    is found where `save_to_disk` has written it. Where the rows were shuffled, filtered or selected from it is lost,
+    so keep it before, as in `sel = coreset.selection`; likewise where no column is left by which to tell.
+
+    Cost: nothing for what `prune` gave; for what was made of it one pass over its columns, the first time.
 
     Raises:
         AttributeError: there is none, or the rows are others since.
     """
-    selection: Selection | None = getattr(dataset, ATTRIBUTE, None)
+    selection: Selection | None = getattr(dataset, ATTRIBUTE, None) or _found.get(dataset)
     if selection is None:
-        raise AttributeError(
-            "this dataset carries no selection: it was not pruned, or it was transformed since (map, sort, select, "
-            "...); keep it before you transform, as in `sel = coreset.selection`"
-        )
+        if (selection := _find(dataset)) is None:
+            raise AttributeError(_why_none(dataset))
+        _found[dataset] = selection
     if len(selection) != len(dataset):
         raise AttributeError(
             f"this dataset has {len(dataset)} rows but its selection {len(selection)}: rows were filtered since the "
             "pruning; keep the selection before you transform, as in `sel = coreset.selection`"
         )
     return selection
+
+
+def selections_of(splits: DatasetDict) -> dict[str, Selection]:
+    """The selection of each split that carries one.
+
+    Raises:
+        AttributeError: none does.
+    """
+    found = {name: selection for name, part in splits.items() if (selection := live_selection(part)) is not None}
+    if not found:
+        raise AttributeError(
+            f"none of the splits {list(splits)} carries a selection; ask one why, as in its .selection"
+        )
+    return found
+
+
+def save_beside(dataset: Dataset, path: str | os.PathLike[str], storage_options: dict[str, Any] | None) -> None:
+    """Write the selection that `dataset` carries, if any, into the folder where `save_to_disk` wrote its rows."""
+    if (selection := live_selection(dataset)) is not None:
+        write_beside(replace(selection, pruned_digests=column_digests(dataset)), path, storage_options)
+
+
+def _find(dataset: Dataset) -> Selection | None:
+    """The selection that a dataset's description carries or that lies beside its files, if the rows are its own."""
+    description = dataset.info.description
+    if isinstance(description, Description):
+        carried = description.selection
+        return carried if isinstance(carried, Selection) and are_the_rows(description.rows, dataset) else None
+    saved = kept_in_files(Selection, dataset)
+    if saved is None or saved.pruned_digests is None:
+        return None
+    return saved if are_the_rows(Source(len(saved), {}, recorded=saved.pruned_digests), dataset) else None
+
+
+def _why_none(dataset: Dataset) -> str:
+    reason = (
+        "this dataset carries no selection: it was not pruned, or its rows are others since (filter, sort, shuffle, "
+        "select, ...) or can't be told from others; keep it before you transform, as in `sel = coreset.selection`"
+    )
+    origin = Source.of(dataset).origin
+    if "derived" in origin or "dataset" not in origin:
+        return reason
+    # What was pushed or written as Parquet; nothing is downloaded unasked.
+    folder = f"hf_prune/{origin.get('config', 'default')}/{origin.get('split', 'train')}"
+    return (
+        f"{reason}. If it was pushed with its record, read that: hf_prune.Selection.from_hub("
+        f"{origin.get('repo', 'me/coreset')!r}), or of a local copy hf_prune.Selection.load('.../{folder}')"
+    )

@@ -23,11 +23,10 @@ HOW_TO_GIVE = {
     "scores": "pass scores= with one number for each row, higher = harder",
     "recalls": "pass recalls=trainer.predict(validation), or a mapping from class to recall on held-out data",
 }
-HOW_TO_GIVE["early_embeddings"] = f'for cutoff="auto" {HOW_TO_GIVE["embeddings"]}; or pass cutoff=0'
 """For each signal the line that tells a user how to give it."""
 
-LAST_FEATURES = "features of the last recorded epoch"
-"""The origin of embeddings that are a run's own, as it left them."""
+EARLY_FEATURES, LAST_FEATURES = "early features", "features of the last recorded epoch"
+"""The origins of embeddings that are a run's own: from before it memorises labels, and as it left them."""
 
 COLUMN = "column:"
 """Prefix of the name of a signal that is a grouping column of the dataset, as in "column:background"."""
@@ -84,13 +83,8 @@ class Signals:
 
     @property
     def embeddings(self) -> NDArray[Any]:
-        """(n, d) floats, one vector a row."""
+        """(n, d) floats, one vector a row: those that were passed, else the features that the run recorded."""
         return self._cut(self._read("embeddings"))
-
-    @property
-    def early_embeddings(self) -> NDArray[Any]:
-        """(n, d) floats that have not memorised the labels: those that were passed, else the run's early features."""
-        return self._cut(self._read("early_embeddings"))
 
     @property
     def dynamics(self) -> TrainingDynamics:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import hf_prune  # noqa: F401  (adds Dataset.prune)
 from tests.benchmarks.networks import Predictions
 from tests.benchmarks.real_data import Data
-from tests.benchmarks.report import FULL
+from tests.benchmarks.report import FEWER, FULL
 
 NAME = pa.dictionary(pa.int8(), pa.string())
 SCHEMA = pa.schema(
@@ -74,10 +74,12 @@ def results(
     keeps: Sequence[float],
     seed: int,
 ) -> Iterator[dict[str, Any]]:
-    """A row for the model that trains on all rows, then one for each method and size.
+    """A row for the model that trains on all rows, one a size for all rows in fewer steps, one a method and size.
 
-    The same seed gives every method the same labels, signals and initial weights. A coreset that two methods agree on
-    trains once. Recalls are those of the validation part, in the groups that a method prunes by.
+    The same seed gives every method the same labels, signals and initial weights, and every coreset as many steps as
+    the first model. So the first model is also that of repeated random subsets of any size, drawn without replacement
+    (RS2, Okanovic et al. 2023, arXiv 2305.18424). The second kind has a coreset's share of the steps. A coreset that
+    two methods agree on trains once. Recalls are those of the validation part, in the groups that a method prunes by.
 
     Args:
         network: one of networks.py.
@@ -99,19 +101,22 @@ def results(
         part = data.validation
         return (predictions, part.y) if by is None else (predictions, part.y, part.groups)
 
-    def row(method: str, keep: float, rows: NDArray[np.int64], cut: float | None) -> dict[str, Any]:
+    def row(method: str, keep: float, rows: NDArray[np.int64], cut: float | None, got: Predictions) -> dict[str, Any]:
         cell = {"method": method, "keep": keep, "kept": len(rows), "cut": cut}
         trained_on = {"mislabelled": float(np.mean(y[rows] != data.y[rows])), "kept_by_group": counts(data, y, rows)}
-        return cell | trained_on | test_results(data, predictions_of(rows)["test"])
+        return cell | trained_on | test_results(data, got["test"])
 
-    yield row(FULL, 1.0, everything, None)
+    yield row(FULL, 1.0, everything, None, predictions)
+    for keep in keeps:
+        yield row(FEWER, keep, everything, None, network.in_part(keep).train(data, y, everything, seed)[0])
     dataset = as_dataset(data, y)
     for method, options in methods.items():
         recalls = partial(measured, options.get("by")) if data.validation is not None else None
         for keep in keeps:
             selection = dataset.prune(**options, **signals, recalls=recalls, keep=keep, seed=seed).selection
             cutoff = selection.steps[0].details.get("cutoff", {})
-            yield row(method, keep, selection.indices, cutoff["cut"] / len(y) if "cut" in cutoff else None)
+            cut = cutoff["cut"] / len(y) if "cut" in cutoff else None
+            yield row(method, keep, selection.indices, cut, predictions_of(selection.indices))
 
 
 def as_dataset(data: Data, y: NDArray[np.int64]) -> Dataset:

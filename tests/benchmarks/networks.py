@@ -6,9 +6,9 @@ rows are; a seed settles the initial weights and the order of the rows.
 
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -26,7 +26,18 @@ Predictions = dict[str, NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
-class MLP:
+class _Steps:
+    """A training of a number of steps."""
+
+    steps: int
+
+    def in_part(self, share: float) -> Self:
+        """The same training in a share of the steps."""
+        return replace(self, steps=max(1, round(share * self.steps)))
+
+
+@dataclass(frozen=True)
+class MLP(_Steps):
     """One hidden layer, AdamW, a learning rate that falls to 0 as a cosine.
 
     Steps and learning rate are those of the best mean in mlp_settings.py; nothing else was tried.
@@ -80,7 +91,7 @@ class MLP:
 
 
 @dataclass(frozen=True)
-class ResNet:
+class ResNet(_Steps):
     """The network, Trainer and settings of trainers/image_classification.py, whose features the callback records."""
 
     name = "resnet"
@@ -107,7 +118,7 @@ class ResNet:
                 output_dir=folder,
             )
             training = of_pixels(data.pixels[rows], y[rows], features)
-            trainer = recipe.trained(arguments, features, training, seed, [recorder] if record else [])
+            trainer = recipe.trained(arguments, features, training, seed, callbacks=[recorder] if record else [])
             held_out = {name: of_pixels(part.pixels, part.y, features) for name, part in data.held_out.items()}
             predictions = {name: trainer.predict(part).predictions.argmax(axis=1) for name, part in held_out.items()}
         return predictions, {"dynamics": recorder} if record else {}

@@ -2,55 +2,57 @@
 
 from pathlib import Path
 
-from hf_prune.comparison import FULL, Comparison, Result
+from hf_prune.comparison import Comparison, Result
+from tests.benchmarks import report
 from tests.benchmarks.quality import table as quality
-from tests.benchmarks.report import Results, accuracy, markdown
+from tests.benchmarks.report import FEWER, FULL, Results, accuracy, markdown
 from tests.benchmarks.worst_class import table as worst_class
 
 PICTURE = Path(__file__).parent / "overview.png"
 KEEP = 0.3
 COLUMNS = {
-    "Fashion-MNIST": (("fashion-mnist", 0.0), "fashion-mnist"),
-    "Fashion-MNIST, 20% of the labels wrong": (("fashion-mnist", 0.2), None),
-    "long-tailed MNIST": (None, "mnist-longtail"),
+    "Fashion-MNIST": ("fashion-mnist", 0.0),
+    "20% of its labels wrong": ("fashion-mnist", 0.2),
+    "long-tailed Fashion-MNIST": ("fashion-longtail", 0.0),
+    "20% of its labels wrong, too": ("fashion-longtail", 0.2),
 }
-"""For each column the data in the results of quality, with the share of wrong labels, and in those of worst_class."""
+"""For each column the data and the share of wrong labels in the results of quality."""
 
 ROWS = {
-    FULL: (FULL, FULL),
-    "`random`": ("random", worst_class.RANDOM),
-    "`random`, class-balanced": (quality.BALANCED, worst_class.BALANCED),
-    '`random`, class-balanced, `cutoff="auto"`': (quality.BALANCED_AUTO, None),
-    "`el2n`": ("EL2N, hardest", None),
-    "`d2`, `cutoff=0`": (None, worst_class.D2),
-    '`d2`, class-balanced, `cutoff="auto"`': (quality.AUTO, None),
-    "`d2` within DRoP's quotas, temperature 0.5, `cutoff=0`": (None, worst_class.D2_WITHIN),
-    "`drop`": (None, worst_class.DROP),
-    "`drop`, temperature 0.5": (None, worst_class.DROP_HALF),
+    FULL: "all rows, as many steps (RS2)",
+    FEWER: "all rows, 30% of the steps",
+    "random": "`random`",
+    quality.BALANCED: "`random`, class-balanced",
+    quality.BALANCED_AUTO: '`random`, class-balanced, `cutoff="auto"`',
+    "EL2N, hardest": "`el2n`",
+    quality.AUTO: "`d2`, class-balanced",
+    quality.D2_WITHIN: '`d2`, `quotas="drop"`',
+    quality.DROP: "`drop`",
 }
-"""For each row the method's name in the results of quality and in those of worst_class."""
+"""What the README calls the methods of quality."""
 
-DRAWN = (worst_class.RANDOM, worst_class.BALANCED, worst_class.D2, worst_class.D2_WITHIN, worst_class.DROP)
+DRAWN = (worst_class.RANDOM, worst_class.BALANCED, worst_class.D2_BALANCED, worst_class.D2_WITHIN, worst_class.DROP)
 
 
 def text() -> str:
-    """Markdown: average and worst class at one size, means over seeds; empty where nothing was measured."""
-    of_quality, of_worst = quality.Results(quality.PARQUET), Results(worst_class.PARQUET)
+    """Markdown: average and worst class at one size, means over seeds; the best of each column is bold."""
+    results = quality.Results(quality.PARQUET)
+    best = {column: max(figures(results, column, method) for method in list(ROWS)[2:]) for column in COLUMNS}
 
-    def entry(row: str, column: str) -> str:
-        (as_quality, as_worst), (noisy, plain) = ROWS[row], COLUMNS[column]
-        keep = 1.0 if row == FULL else KEEP
-        if as_quality and noisy:
-            return shown(of_quality, ("mlp", *noisy, keep), as_quality)
-        return shown(of_worst, ("mlp", plain, keep), as_worst) if as_worst and plain else ""
+    def entry(method: str, column: str) -> str:
+        average, worst = figures(results, column, method)
+        shown = f"{average:.1f} ({worst:.0f})"
+        return f"**{shown}**" if (average, worst) == best[column] else shown
 
-    head = ["keep 30%", *COLUMNS]
-    return "\n".join(markdown(head, [[row, *(entry(row, column) for column in COLUMNS)] for row in ROWS])) + "\n"
+    rows = [[name, *(entry(method, column) for column in COLUMNS)] for method, name in ROWS.items()]
+    return "\n".join(markdown(["keep 30%", *COLUMNS], rows)) + "\n"
 
 
-def shown(results: Results, cell: tuple, method: str) -> str:
-    average, worst = (results.values(cell, method, of).mean() for of in (accuracy, quality.worst_class))
-    return f"{average:.1f} ({worst:.0f})"
+def figures(results: Results, column: str, method: str) -> tuple[float, float]:
+    """Mean accuracy and mean recall of the worst class, in percent."""
+    cell = ("mlp", *COLUMNS[column], 1.0 if method == FULL else KEEP)
+    average, worst = (results.values(cell, method, of).mean() for of in (accuracy, report.worst_class))
+    return float(average), float(worst)
 
 
 def draw(file: Path = PICTURE) -> None:

@@ -7,6 +7,8 @@
 | fashion-mnist | Debian's dataset-fashion-mnist | 10,000 of 60,000, 10,000 | 64 principal components of the pixels |
 | movies | the source of vaderSentiment 3.3.2 on PyPI | 7,953, 2,652 | the 384 numbers of MiniLM-L6 |
 | mnist-longtail | mnist-5k | 1,023, 1,250 | 64 principal components of the pixels |
+| fashion-longtail | fashion-mnist | 4,085, 10,000 | 64 principal components of the pixels |
+| snippets-longtail | the source of vaderSentiment 3.3.2 on PyPI | 5,307, 5,925 | the 384 numbers of MiniLM-L6 |
 | dominoes | fashion-mnist and mnist-5k | 4,000, 2,000 | 64 principal components of the pixels |
 
 Movies are 10,605 sentences from film reviews, and the label is whether 15 people or more gave them a mean sentiment
@@ -14,13 +16,18 @@ above 0. None is left out, so those near 0 are truly ambiguous. MiniLM comes in 
 sentence's vector is the mean over its tokens.
 
 Mnist-longtail has 250 training rows of one digit, 25 of another, and of the others numbers that fall geometrically
-between these; which digit is how rare was drawn once. Dominoes are pullovers and coats below a handwritten 0 or 1. To
-tell is pullover from coat; in the training part 95% of the pullovers have the 0 and of the coats the 1, in the others
-half. The groups are class and digit. The images of a digit come several times, but none in two parts.
+between these; which digit is how rare was drawn once. Fashion-longtail is thinned out in the same way, and so is
+snippets-longtail: texts of eight classes, film reviews, product reviews, newspaper editorials and tweets, each with a
+sentiment above 0 or not, which are of unequal frequency before that.
 
-Fashion-mnist, mnist-longtail and dominoes also have validation parts, of 5,000, 1,250 and 1,000 rows, as many of each
-class (of dominoes: group). Splits and subsets are drawn once, class by class, with a fixed seed. Nothing is fitted
-outside the training part. All x of a dataset are divided by one number, the standard deviation of the training part.
+Dominoes are pullovers and coats below a handwritten 0 or 1. To tell is pullover from coat; in the training part 95% of
+the pullovers have the 0 and of the coats the 1, in the others half. The groups are class and digit. The images of a
+digit come several times, but none in two parts.
+
+Fashion-mnist, the three long tails and dominoes also have validation parts, whose classes (of dominoes: groups) have
+the shares that they have in the test part. Splits and subsets are drawn once, class by class, with a fixed seed.
+Nothing is fitted outside the training part. All x of a dataset are divided by one number, the standard deviation of
+the training part.
 """
 
 import functools
@@ -33,7 +40,7 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.fetch import minilm_vectors, write_npz
 from tests.benchmarks.splits import drawn, half_and_quarters, halves, scaled, two_draws
-from trainers._data import GARMENTS, fashion_arrays, mnist_5k_arrays, movie_snippets
+from trainers._data import GARMENTS, fashion_arrays, mnist_5k_arrays, movie_snippets, rated_texts
 
 CACHE = Path(__file__).parents[2] / "outputs" / "benchmarks"
 COMPONENTS = 64
@@ -41,7 +48,13 @@ FASHION_ROWS = 10_000
 FASHION_VALIDATION = 5_000
 DIGITS = tuple("0123456789")
 RAREST = 0.1
-"""Rows of the rarest class of mnist-longtail, as a share of those of the most frequent one."""
+"""The share of its rows that the rarest class of a long tail keeps, and the most frequent one keeps all."""
+SNIPPETS = {
+    "film": "movieReviewSnippets",
+    "product": "amazonReviewSnippets",
+    "editorial": "nytEditorialSnippets",
+    "tweet": "tweets",
+}
 DOMINOES = ("pullover", "coat")
 DOMINO_ROWS = 4_000
 DOMINO_VALIDATION = 1_000
@@ -126,10 +139,35 @@ def movies(cache: Path = CACHE) -> Data:
 def mnist_longtail(cache: Path = CACHE) -> Data:
     pixels, labels = mnist_5k_arrays()
     rows, validation, test = half_and_quarters(labels)
-    rarity = np.random.default_rng(1).permutation(len(DIGITS)) / (len(DIGITS) - 1)
-    rows = rows[drawn(labels[rows], RAREST**rarity)]
+    rows = rows[long_tail(labels[rows])]
     parts = [(pixels[part], labels[part]) for part in (rows, test, validation)]
     return of_images(*parts[0], *parts[1], DIGITS, parts[2])
+
+
+def fashion_longtail(cache: Path = CACHE) -> Data:
+    pixels, labels = fashion_arrays("train", cache)
+    rows, held_out = two_draws(labels, FASHION_ROWS, FASHION_VALIDATION)
+    rows = rows[long_tail(labels[rows])]
+    validation = pixels[held_out], labels[held_out]
+    return of_images(pixels[rows], labels[rows], *fashion_arrays("t10k", cache), GARMENTS, validation)
+
+
+def snippets_longtail(cache: Path = CACHE) -> Data:
+    file = cache / "snippets.npz"
+    if not file.exists():
+        texts, labels = [], []
+        for number, name in enumerate(SNIPPETS.values()):
+            of_genre, means = rated_texts(name, cache)
+            texts += of_genre
+            labels += [2 * number + (mean > 0) for mean in means]
+        write_npz(file, x=minilm_vectors(texts, cache), y=np.array(labels))
+    with np.load(file) as arrays:
+        x, y = arrays["x"], arrays["y"].astype(np.int64)
+    rows, validation, test = half_and_quarters(y)
+    rows = rows[long_tail(y[rows])]
+    of_training, of_test, of_validation = scaled(x[rows], x[test], x[validation])
+    names = tuple(f"{genre}, {sentiment}" for genre in SNIPPETS for sentiment in ("not positive", "positive"))
+    return Data(of_training, y[rows], of_test, y[test], names, validation=Examples(of_validation, y[validation]))
 
 
 def dominoes(cache: Path = CACHE) -> Data:
@@ -157,6 +195,8 @@ DATA: dict[str, Callable[[Path], Data]] = {
     "fashion-mnist": fashion_mnist,
     "movies": movies,
     "mnist-longtail": mnist_longtail,
+    "fashion-longtail": fashion_longtail,
+    "snippets-longtail": snippets_longtail,
     "dominoes": dominoes,
 }
 
@@ -195,6 +235,13 @@ def of_images(
     y, test_y = y.astype(np.int64), test_y.astype(np.int64)
     held_out = None if validation is None else Examples(other[0], validation[1].astype(np.int64), validation[0])
     return Data(x, y, test_x, test_y, tuple(classes), pixels, test_pixels, held_out)
+
+
+def long_tail(y: NDArray) -> NDArray[np.int64]:
+    """Positions of rows of which one class keeps all, another RAREST, and the others shares between these."""
+    classes = len(np.unique(y))
+    rarity = np.random.default_rng(1).permutation(classes) / (classes - 1)
+    return drawn(y, RAREST**rarity)
 
 
 def pair(pixels: NDArray, labels: NDArray) -> tuple[NDArray, NDArray[np.int64]]:

@@ -11,7 +11,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 FULL = "all rows"
-"""The method of the models that trained on all rows."""
+"""The method of the models that trained on all rows, for as many steps as those on coresets."""
+
+FEWER = "all rows, keep x steps"
+"""The method of the models that trained on all rows, for a coreset's share of these steps."""
 
 Cell = tuple[Any, ...]
 """The values of a table's key columns, of which the last is keep."""

@@ -79,13 +79,13 @@ def test_other_datasets_push_as_before(hub, ds, caplog):
 
 def test_a_transformed_coreset_is_pushed_by_the_line_that_the_log_gives(hub, ds, coreset, caplog):
     sel = coreset.selection
-    tokenised = coreset.map(lambda row: {"length": len(row["text"])}).remove_columns("text")
+    tokenised = coreset.map(lambda row: {"length": len(row["text"])}, remove_columns=ds.column_names)
     with caplog.at_level(logging.WARNING):
         tokenised.push_to_hub(ID, token=WRITER)
     assert "hf_prune.push_to_hub(dataset, repo_id, selection=sel)" in caplog.text
     assert not [path for path in hub.files(ID) if "hf_prune" in path]
     hf_prune.push_to_hub(tokenised, ID, selection=sel, token=WRITER)
-    assert loaded()["train"].column_names == ["label", "uid", "length"]
+    assert loaded()["train"].column_names == ["length"]
     assert pulled().apply(ds)[:] == coreset[:]
     pulled().verify(loaded()["train"])
     with pytest.raises(hf_prune.ArgumentError, match="it kept 18 rows, the dataset has 5"):

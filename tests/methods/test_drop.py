@@ -34,6 +34,15 @@ def test_density_and_count(dataset):
     assert kept(dataset.prune("drop", keep=80, recalls=RECALLS, allocate="count")) == [50, 20, 10]
 
 
+def test_the_name_of_the_quotas_means_the_measured_temperature(dataset):
+    assert (hf_prune.DRoP().quotas.temperature, DRoPQuotas().temperature) == (1.0, 0.5)
+    coreset = dataset.prune("random", quotas="drop", keep=100, recalls=RECALLS)
+    assert kept(coreset) == kept(dataset.prune("drop", keep=100, recalls=RECALLS, temperature=0.5))
+    assert coreset.selection.steps[0].method["quotas"]["temperature"] == 0.5
+    with pytest.raises(hf_prune.MissingSignalError, match=r"needs recalls\. To give recalls: pass recalls="):
+        dataset.prune("random", quotas="drop", keep=100)
+
+
 def test_temperature(dataset):
     assert kept(dataset.prune("drop", keep=35, recalls=RECALLS, temperature=0)) == [5, 10, 20]  # uniform density
     weights = np.array([50, 100, 200]) * np.sqrt([0.5, 0.2, 0.1])
@@ -123,7 +132,8 @@ def test_by_combined_columns(dataset):
     table = coreset.selection.group_table()
     assert [row["kept"] for row in table] == [5, 10, 10, 20, 20, 40]
     assert table[1]["group"] == "label=cat, site=b"
-    same = hf_prune.PerClass(hf_prune.Random(), quotas=hf_prune.DRoPQuotas(), by=["label", "site"])
+    quotas = hf_prune.DRoPQuotas(temperature=1.0)
+    same = hf_prune.PerClass(hf_prune.Random(), quotas=quotas, by=["label", "site"])
     assert same.by == ("label", "site")
     assert dataset.prune(same, keep=105, recalls=recalls)["site"] == coreset["site"]
     with pytest.raises(ValueError, match=r"`by`: no column 'sight'\. Did you mean 'site'"):

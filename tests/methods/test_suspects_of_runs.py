@@ -34,8 +34,8 @@ def clusters(noise, *, sizes=(SIZE,) * CLASSES, pairs=False, seed=0, d=8):
 
 def signals(points, labels, dynamics, **given):
     groups = encode("label", labels)
-    given |= {"labels": groups, "groups": groups, "dynamics": dynamics, "early_embeddings": points}
-    return Signals(len(labels), given | {"embeddings": points})
+    given |= {"labels": groups, "groups": groups, "dynamics": dynamics, "embeddings": points}
+    return Signals(len(labels), given)
 
 
 def found(noise, **options):

@@ -11,6 +11,7 @@ from datasets import Dataset
 import hf_prune
 from hf_prune.config import _REGISTRY
 from hf_prune.dynamics.dynamics import TrainingDynamics
+from hf_prune.dynamics.row_digests import row_digests
 from hf_prune.methods.suspects import suspects
 from hf_prune.methods.without_suspects import with_cutoff
 from hf_prune.signals.signals import Signals
@@ -127,7 +128,7 @@ def test_summary_says_what_was_held_back_and_the_record_keeps_it(tmp_path):
     assert f"    class 2: {note['classes']['cut'][2]} of {(labels == 2).sum()}" in summary
     assert sum(note["classes"]["cut"]) == note["cut"]
     assert note["embeddings"] == "array"
-    assert {"early_embeddings", "embeddings", "dynamics", "labels"} <= set(selection.steps[-1].signals)
+    assert {"embeddings", "dynamics", "labels"} <= set(selection.steps[-1].signals)
     selection.save(tmp_path / "record")
     assert hf_prune.Selection.load(tmp_path / "record").summary() == summary
     assert selection.at(keep=0.1).details["cutoff"] == note
@@ -148,10 +149,10 @@ def test_many_classes_are_not_all_listed():
 
 
 def test_long_tails_are_guarded_and_warned_of(caplog):
-    # The rows of class 3 lie among those of class 0, and of the run no epoch predicts it.
+    # The rows of classes 3 and 4 lie among those of class 0, and of the run no epoch predicts them.
     points, labels, *_ = clusters(0.2, sizes=(200, 200, 200))
-    labels[:9] = 3
-    logits = np.full((3, len(labels), 4), -1.0)
+    labels[:36] = np.repeat([3, 4], [27, 9])
+    logits = np.full((3, len(labels), 5), -1.0)
     logits[:, np.arange(len(labels)), np.repeat([0, 1, 2], 200)] = 1.0
     with caplog.at_level(logging.WARNING, "hf_prune"):
         coreset = dataset(labels).prune(
@@ -163,15 +164,15 @@ def test_long_tails_are_guarded_and_warned_of(caplog):
             embeddings=points,
         )
     note = coreset.selection.details["cutoff"]
-    assert note["classes"]["cut"][3] == 6
+    assert note["classes"]["cut"][3:] == [18, 0]
     warnings = [record.getMessage() for record in caplog.records]
     assert len(warnings) == 2  # once, though five pools asked
-    assert "classes of at most 12 rows lose rows: class 3 (6 of 9)" in warnings[0]
-    assert "classes lose the most that any may, two thirds: class 3 (6 of 9)" in warnings[1]
+    assert "classes of at most 20 rows are too small to tell and lose none: class 4 (9)" in warnings[0]
+    assert "classes lose as many rows as they may: class 3 (18 of 27)" in warnings[1]
     assert [f"cutoff: {warning}" for warning in note["warnings"]] == warnings
-    assert "  warning: classes of at most 12 rows lose rows: class 3 (6 of 9)" in coreset.selection.summary()
-    # Equal quotas want all nine, and only three are left.
-    assert coreset["label"].count("class 3") == 3
+    assert "  warning: classes lose as many rows as they may: class 3" in coreset.selection.summary()
+    # Equal quotas want them all, and of class 3 only nine are left.
+    assert [coreset["label"].count(name) for name in ("class 3", "class 4")] == [9, 9]
 
 
 @pytest.mark.parametrize("kind", ["early", "last", "spotty", "array"])
@@ -188,8 +189,7 @@ def test_which_embeddings_are_read(kind, caplog):
         given = {"embeddings": SimpleNamespace(dynamics=dynamics)}
     with caplog.at_level(logging.WARNING, "hf_prune"):
         step = dataset(labels).prune("el2n", cutoff="auto", keep=30, dynamics=dynamics, **given).selection.steps[0]
-    note, origin = step.details["cutoff"], step.signals["early_embeddings"]["from"]
-    assert "embeddings" not in step.signals
+    note, origin = step.details["cutoff"], step.signals["embeddings"]["from"]
     assert origin == note["embeddings"]
     if kind in ("early", "array"):
         assert origin == {"early": "early features", "array": "array"}[kind]
@@ -219,7 +219,7 @@ def test_the_default_of_d2():
     assert inside.details["notes"] == ["cutoff 0: scores= were passed"]
     bare = Dataset.from_dict({"x": labels})
     unlabelled = hf_prune.D2(score=hf_prune.Prototypicality())
-    assert with_cutoff(unlabelled, None, frozenset({"dynamics", "embeddings"}), str) == (
+    assert with_cutoff(unlabelled, None, frozenset({"dynamics", "embeddings"}), lambda: dynamics) == (
         unlabelled,
         ["cutoff 0: there is no label column"],
     )
@@ -232,7 +232,7 @@ def test_the_default_of_d2():
 def test_rows_without_a_single_label_have_no_suspects_by_default(task, tmp_path):
     draw = np.random.default_rng(0)
     ds = Dataset.from_dict({"labels": [0.5] * 9 if task == "regression" else [[0, 1]] * 9})
-    run = TrainingDynamics({"el2n": draw.random((2, 9))}, np.full(9, -1), task=task)
+    run = TrainingDynamics({"el2n": draw.random((2, 9))}, np.full(9, -1), task=task, digests=row_digests(ds))
     run.save(tmp_path / "run")
     for dynamics in (run, tmp_path / "run"):
         coreset = ds.prune("d2", score=hf_prune.EL2N(), keep=3, embeddings=draw.random((9, 2)), dynamics=dynamics)
@@ -276,7 +276,7 @@ def test_what_auto_misses_is_named_with_the_line_to_type():
     ds = dataset(labels)
     with pytest.raises(hf_prune.MissingSignalError, match=r"needs dynamics. To give dynamics: train with `callbacks="):
         ds.prune("random", cutoff="auto", keep=9, embeddings=points)
-    with pytest.raises(hf_prune.MissingSignalError, match=r'early_embeddings: for cutoff="auto" pass embeddings='):
+    with pytest.raises(hf_prune.MissingSignalError, match=r"needs embeddings. To give embeddings: pass embeddings="):
         ds.prune("random", cutoff="auto", keep=9, dynamics=dynamics)
     with pytest.raises(hf_prune.MissingSignalError, match=r"needs labels. To give labels: pass label_column="):
         Dataset.from_dict({"x": labels}).prune("random", cutoff="auto", keep=9, dynamics=dynamics, embeddings=points)
@@ -288,8 +288,7 @@ def test_a_recorded_run_brings_its_early_features(text_task):
     recorder = PruningTrainerCallback(features=True)
     text_task.trainer(callbacks=[recorder]).train()
     selection = text_task.dataset.prune("d2", keep=0.5, dynamics=recorder).selection
-    assert selection.steps[0].signals["early_embeddings"]["from"] == "early features"
-    assert selection.steps[0].signals["embeddings"]["from"] == "features of the last recorded epoch"
+    assert selection.steps[0].signals["embeddings"]["from"] == "early features"
 
 
 def test_what_is_inside_has_its_say_too(monkeypatch):
@@ -309,3 +308,20 @@ def test_what_is_inside_has_its_say_too(monkeypatch):
     selection = dataset(labels).prune("el2n", cutoff=0.2, **given).selection
     suspect = int(np.flatnonzero(selection.evidence["suspect"])[0])
     assert "left out as suspect or unlearnable (cutoff)\n  score " in selection.explain(suspect)
+
+
+def test_an_estimate_that_is_not_acted_on_is_kept_with_its_reason(tmp_path):
+    points, labels, *_ = clusters(0.2)
+    draw = np.random.default_rng(0)
+    untrained = TrainingDynamics.from_logits(draw.normal(size=(2, N, CLASSES)) / 20, labels)
+    selection = dataset(labels).prune("d2", keep=0.3, dynamics=untrained, embeddings=points).selection
+    note, summary = selection.details["cutoff"], selection.summary()
+    assert (note["fraction"], note["cut"], sum(note["classes"]["cut"])) == (0, 0, 0)
+    assert note["estimate"] == pytest.approx(0.2, abs=0.05)
+    head = f"  cutoff auto: nothing held back, whatever the estimate of {note['estimate']:.3f}: up to its epoch"
+    assert head in summary
+    assert note["doubt"] in summary
+    selection.save(tmp_path / "record")
+    assert hf_prune.Selection.load(tmp_path / "record").summary() == summary
+    without = dataset(labels).prune("d2", keep=0.3, dynamics=untrained, embeddings=points, cutoff=0).selection
+    assert selection.indices.tolist() == without.indices.tolist()

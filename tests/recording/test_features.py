@@ -5,6 +5,7 @@ import pytest
 from torch import nn
 
 from hf_prune import ArgumentTypeError, PruningTrainerCallback
+from hf_prune.digest import array_digest
 from tests.recording.witness import assert_recorded, count_hooks, refuse, train
 
 
@@ -19,6 +20,20 @@ def test_features_are_the_input_of_the_head(task, epochs, early):
         assert features[moment].dtype == np.float32
         np.testing.assert_array_equal(features[moment], wanted)
     assert_recorded(recorder.dynamics, run.witness, task.labels)
+
+
+@pytest.mark.parametrize("method", ["d2", "prototypicality"])
+def test_what_methods_read_of_a_run(task, method):
+    recorder = PruningTrainerCallback(features=True)
+    train(task, [recorder], num_train_epochs=4)
+    dynamics = recorder.dynamics
+    for given in ({"dynamics": dynamics}, {"dynamics": dynamics, "embeddings": recorder}):
+        read = task.dataset.prune(method, keep=9, cutoff=0, **given).selection.steps[0].signals["embeddings"]
+        assert (read["from"], read["digest"]) == ("early features", array_digest(dynamics.features["early"]))
+    dynamics.features["early"][36] = np.nan  # as of a row that no epoch showed until then
+    read = task.dataset.prune(method, keep=9, cutoff=0, dynamics=dynamics).selection.steps[0].signals["embeddings"]
+    wanted = ("features of the last recorded epoch", array_digest(dynamics.features["last"]))
+    assert (read["from"], read["digest"]) == wanted
 
 
 def test_features_of_a_named_module(task):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hf_prune import PruningTrainerCallback, TrainingDynamics
-from hf_prune.dynamics.formulas import UNLABELLED
+from hf_prune.dynamics.rows import UNLABELLED
 from tests.recording.runs import ROWS, assert_exact, run
 from tests.recording.test_models import (
     BERT,

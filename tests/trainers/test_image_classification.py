@@ -1,12 +1,15 @@
 """The recipe trainers/image_classification.py, on tiny settings."""
 
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
 from datasets import Dataset, DatasetDict, Features, Image, Value, load_from_disk
 from PIL.Image import fromarray
 
 import hf_prune
-from hf_prune.comparison import FULL, Comparison
+from hf_prune.comparison import FULL, SHORTER, Comparison
 
 pytestmark = pytest.mark.integration
 
@@ -55,7 +58,7 @@ def finished(recipe, saved, tmp_path_factory):
 
 def test_metrics(recipe, finished):
     _, metrics = finished
-    methods = {f"{name}/{keep}" for name in recipe.METHODS for keep in (0.5, 0.25)} | {f"{FULL}/1.0"}
+    methods = {f"{name}/{keep}" for name in (SHORTER, *recipe.METHODS) for keep in (0.5, 0.25)} | {f"{FULL}/1.0"}
     assert set(metrics) == {f"{method}/{metric}" for method in methods for metric in ("accuracy", "worst_class")}
     # Brightness alone tells the classes apart.
     assert metrics[f"{FULL}/1.0/accuracy"] > 0.9
@@ -68,8 +71,10 @@ def test_what_is_left(finished):
     assert (folder / "table.md").read_text() == comparison.table() + "\n"
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
     # A quarter of 64 rows for validation leaves 48, of which a half and a quarter are kept.
-    assert {(result.keep, result.kept) for result in comparison.results} == {(1.0, 48), (0.5, 24), (0.25, 12)}
-    assert len(comparison.results) == 2 * (1 + 5 * 2)
+    kept = {(result.keep, result.kept) for result in comparison.results if result.method not in comparison.unpruned}
+    assert kept == {(1.0, 48), (0.5, 24), (0.25, 12)}
+    assert [result.kept for result in comparison.of(SHORTER, 0.25)] == [48, 48]
+    assert len(comparison.results) == 2 * (1 + 7 * 2)
     assert comparison.accuracy("EL2N", 0.25).mean == metrics["EL2N/0.25/accuracy"]
 
 
@@ -77,7 +82,8 @@ def test_coreset_and_selection(recipe, saved, finished):
     folder, _ = finished
     selection = hf_prune.Selection.load(folder / "selection")
     assert (selection.n, len(selection)) == (48, 24)
-    assert selection.steps[0].method["within"]["method"] == "d2"
+    method = selection.steps[0].method
+    assert (method["within"]["within"]["method"], method["cutoff"]) == ("d2", "auto")
     coreset = load_from_disk(folder / "coreset")
     assert coreset.column_names == ["image", "label"]
     arguments = recipe.Arguments(dataset=str(saved), image_column="img", label_column="kind")
@@ -86,6 +92,35 @@ def test_coreset_and_selection(recipe, saved, finished):
     assert [np.asarray(image).tobytes() for image in again["image"]] == [
         np.asarray(image).tobytes() for image in coreset["image"]
     ]
+
+
+def test_wrong_labels_are_in_the_training_part_alone(recipe, saved, tmp_path):
+    columns = {"dataset": str(saved), "image_column": "img", "label_column": "kind"}
+    clean, wrong = (recipe.load(recipe.Arguments(**columns, wrong_labels=share)) for share in (0.0, 0.25))
+    changed = {name: sum(map(int.__ne__, clean[name]["label"], wrong[name]["label"])) for name in clean}
+    assert changed == {"train": 12, "validation": 0, "test": 0}
+    run(recipe, tmp_path, *columns.items(), ("wrong_labels", 0.25))
+    selection = hf_prune.Selection.load(tmp_path / "selection")
+    assert selection.apply(wrong["train"])["label"][:] == load_from_disk(tmp_path / "coreset")["label"][:]
+    with pytest.raises(hf_prune.AlignmentError, match="label"):
+        selection.apply(clean["train"])
+
+
+def test_make_demo_runs_it_with_clean_and_with_wrong_labels():
+    root = Path(__file__).parents[2]
+    made = subprocess.run(["make", "--dry-run", "demo"], cwd=root, capture_output=True, text=True, check=True).stdout
+    runs = [line.partition("image_classification.py")[2] for line in made.splitlines() if "python trainers/" in line]
+    assert [run.split()[:2] for run in runs] == [[], ["--wrong_labels", "0.2"]]
+
+
+def test_fewer_steps_for_all_rows(recipe, saved, tmp_path, monkeypatch):
+    trained = []
+    fit = recipe.fit
+    monkeypatch.setattr(recipe, "fit", lambda *given, **more: trained.append(fit(*given, **more)) or trained[-1])
+    run(recipe, tmp_path, ("dataset", saved), ("image_column", "img"), ("label_column", "kind"), ("keep", "0.25"))
+    # Of 8 steps; all rows for as many and for a quarter of them, then a coreset for each method.
+    steps = [(len(trainer.train_dataset), trainer.state.global_step) for trainer in trained]
+    assert steps == [(48, 8), (48, 2)] + [(12, 8)] * len(recipe.METHODS)
 
 
 def test_test_split_is_the_given_one(recipe, saved):

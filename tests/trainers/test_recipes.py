@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from PIL.Image import fromarray
 
 import hf_prune
-from _recipes import fit, in_all_processes, read_data, three_parts
+from _recipes import fit, in_all_processes, read_data, three_parts, with_wrong_labels
 from hf_prune.comparison import FULL
 from tests import tiny_encoders
 
@@ -72,6 +72,32 @@ def test_parts_have_the_same_shares_and_rows_again(rows):
     assert {name: len(part) for name, part in given.items()} == {"train": 30, "validation": 10, "test": 5}
 
 
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.2, 1.0])
+def test_exactly_so_many_labels_are_wrong_and_the_same_ones_again(share):
+    """Of 250 rows in three classes; 0.05 of them are 12.5, which Python rounds to 12."""
+    names, labels = ["cat", "dog", "owl"], np.arange(250) % 3
+    features = Features({"row": Value("int64"), "label": ClassLabel(names=names)})
+    rows = Dataset.from_dict({"row": range(250), "label": labels}, features=features).select(range(249, -1, -1))
+    changed = with_wrong_labels(rows, share)
+    assert changed.features == features
+    assert changed["row"][:] == rows["row"][:]
+    given, now = np.array(rows["label"]), np.array(changed["label"])
+    assert np.count_nonzero(given != now) == round(share * 250) == {0.0: 0, 0.05: 12, 0.2: 50, 1.0: 250}[share]
+    if share == 1:  # either other class, as often as a coin would have it: a chance of 1 in 10,000 to fail if it is
+        assert abs(np.count_nonzero((now - given) % 3 == 1) - 125) < 31
+    assert with_wrong_labels(rows, share)["label"][:] == changed["label"][:]
+
+
+def test_labels_that_cant_be_wrong(rows):
+    data = Dataset.from_list(rows).rename_column("kind", "label").class_encode_column("label")
+    for share in (-0.1, 1.1, float("nan")):
+        with pytest.raises(hf_prune.ArgumentError, match=f"wanted --wrong_labels from 0 to 1.* got {share}"):
+            with_wrong_labels(data, share)
+    alone = data.filter(lambda label: label == 1, input_columns="label").cast_column("label", Value("string"))
+    with pytest.raises(hf_prune.ArgumentError, match=r"--wrong_labels needs a second class; there is only \['1'\]"):
+        with_wrong_labels(alone.class_encode_column("label"), 0.2)
+
+
 def test_every_size_trains_as_many_steps_from_the_same_weights(text_task, tmp_path):
     arguments = SimpleNamespace(output_dir=str(tmp_path), max_steps=5, batch_size=8, learning_rate=0.0)
     rows, collate = text_task.dataset.remove_columns("note"), text_task.trainer().data_collator
@@ -81,6 +107,16 @@ def test_every_size_trains_as_many_steps_from_the_same_weights(text_task, tmp_pa
         assert trainer.state.global_step == 5
         weights.append(trainer.model.classifier.weight.detach().numpy())
     np.testing.assert_array_equal(*weights)
+
+
+@pytest.mark.parametrize(("share", "steps"), [(0.3, 2), (0.75, 5), (0.05, 1)])
+def test_fewer_steps(text_task, tmp_path, share, steps):
+    """Shares of 7 steps, over which the learning rate falls to 0; at least one is taken."""
+    arguments = SimpleNamespace(output_dir=str(tmp_path), max_steps=7, batch_size=8, learning_rate=0.1)
+    rows, collate = text_task.dataset.remove_columns("note"), text_task.trainer().data_collator
+    trainer = fit(text_task.new_model, rows, collate, arguments, seed=3, share=share)
+    assert trainer.state.global_step == steps
+    assert steps == 1 or set(trainer.lr_scheduler.get_last_lr()) == {0.0}  # one step is the warm-up
 
 
 def test_dynamics_travel_as_a_file(text_task, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value, load_from_disk
 
 import hf_prune
-from hf_prune.comparison import FULL, Comparison
+from hf_prune.comparison import FULL, SHORTER, Comparison
 from tests import tiny_encoders
 
 pytestmark = pytest.mark.integration
@@ -42,14 +42,16 @@ def finished(recipe, argv, tmp_path_factory):
 
 def test_metrics_and_what_is_left(recipe, finished):
     folder, metrics = finished
-    methods = {f"{name}/{keep}" for name in recipe.METHODS for keep in (0.5, 0.25)} | {f"{FULL}/1.0"}
+    methods = {f"{name}/{keep}" for name in (SHORTER, *recipe.METHODS) for keep in (0.5, 0.25)} | {f"{FULL}/1.0"}
     assert set(metrics) == {f"{method}/{metric}" for method in methods for metric in ("accuracy", "worst_class")}
     assert metrics[f"{FULL}/1.0/accuracy"] > 0.9
     comparison = Comparison.load(folder / "comparison.json")
     assert (folder / "table.md").read_text() == comparison.table() + "\n"
     assert comparison.classes == ("ham", "spam")
-    assert {(result.keep, result.kept) for result in comparison.results} == {(1.0, 48), (0.5, 24), (0.25, 12)}
+    kept = {(result.keep, result.kept) for result in comparison.results if result.method not in comparison.unpruned}
+    assert kept == {(1.0, 48), (0.5, 24), (0.25, 12)}
     selection = hf_prune.Selection.load(folder / "selection")
+    assert selection.steps[0].method["cutoff"] == "auto"
     assert selection.steps[0].signals["embeddings"]["shape"] == [48, 16]
     assert len(hf_prune.TrainingDynamics.load(folder / "dynamics-1.safetensors")) == 48
     assert load_from_disk(folder / "coreset").column_names == ["text", "label"]

@@ -22,7 +22,17 @@ from typing import Any
 from tests.benchmarks import runs
 from tests.benchmarks.cells import SCHEMA, results, with_noise
 from tests.benchmarks.networks import MLP, NETWORKS
-from tests.benchmarks.quality.table import AUTO, BALANCED, BALANCED_AUTO, NO_CUTOFF, PARQUET, TOLD, text
+from tests.benchmarks.quality.table import (
+    AUTO,
+    BALANCED,
+    BALANCED_AUTO,
+    D2_WITHIN,
+    DROP,
+    NO_CUTOFF,
+    PARQUET,
+    TOLD,
+    text,
+)
 from tests.benchmarks.real_data import load
 
 NOISES = (0.0, 0.2)
@@ -41,7 +51,13 @@ def methods(noise: float) -> dict[str, dict[str, Any]]:
         NO_CUTOFF: balanced_d2 | {"cutoff": 0.0},
         TOLD: balanced_d2 | {"cutoff": noise},
         AUTO: balanced_d2 | {"cutoff": "auto"},
+        DROP: {"method": "drop"},
+        D2_WITHIN: {"method": "d2", "quotas": "drop"},
     }
+
+
+OF_RECALLS = (DROP, D2_WITHIN)
+WITHOUT_RECALLS = tuple(name for name in methods(0.0) if name not in OF_RECALLS)
 
 
 @dataclass(frozen=True)
@@ -52,7 +68,7 @@ class Part:
     data: str
     noises: tuple[float, ...] = NOISES
     keeps: tuple[float, ...] = (0.5, 0.3, 0.2, 0.1)
-    methods: tuple[str, ...] = tuple(methods(0.0))
+    methods: tuple[str, ...] = WITHOUT_RECALLS
     seeds: int = 10
 
     def setup(self) -> dict[str, Any]:
@@ -72,7 +88,9 @@ PARTS = {
         keeps=(0.3, 0.2, 0.1),
         methods=(BALANCED, BALANCED_AUTO, NO_CUTOFF, TOLD, AUTO),
     ),
-    "fashion-mnist": Part("mlp", "fashion-mnist"),
+    "fashion-mnist": Part("mlp", "fashion-mnist", methods=tuple(methods(0.0))),
+    "fashion-longtail": Part("mlp", "fashion-longtail", methods=tuple(methods(0.0))),
+    "snippets-longtail": Part("mlp", "snippets-longtail", methods=tuple(methods(0.0))),
     "movies": Part("mlp", "movies"),
     "mnist-5k": Part("mlp", "mnist-5k"),
     "digits": Part("mlp", "digits"),

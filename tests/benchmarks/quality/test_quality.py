@@ -41,8 +41,9 @@ def test_whole_line_and_resume(benchmarks, tiny, tmp_path, monkeypatch):
     file = tmp_path / "results.parquet"
     benchmarks.run_parts(tiny, tmp_path, 0, file)
     table = pq.read_table(file)
-    # mlp: 2 noises, 2 seeds, 9 methods; resnet: 1 noise, 1 seed, 5 methods; 2 sizes each, and one row for all rows.
-    assert len(table) == 4 * (9 * 2 + 1) + (5 * 2 + 1)
+    # mlp: 2 noises, 2 seeds, 9 methods; resnet: 1 noise, 1 seed, 5 methods; 2 sizes each, in which all rows are shown
+    # for fewer steps, too; and one row for all rows.
+    assert len(table) == 4 * (10 * 2 + 1) + (6 * 2 + 1)
     rows = table.to_pylist()
     assert {row["kept"] for row in rows} == {60, 30, 15}
     full = [row for row in rows if row["method"] == "all rows" and row["network"] == "mlp"]
@@ -112,12 +113,14 @@ def fabricated(benchmarks, tmp_path):
     accuracies_of = {
         0.5: {
             names.BALANCED: (80, 82, 84),
+            names.BALANCED_AUTO: (85, 85, 85),
             names.NO_CUTOFF: (70, 71, 72),
             names.TOLD: (85, 86, 87),
             names.AUTO: (86, 86, 86),
         },
         0.1: {
             names.BALANCED: (60, 60, 60),
+            names.BALANCED_AUTO: (60, 58, 56),
             names.NO_CUTOFF: (61, 61, 61),
             names.TOLD: (50, 50, 50),
             names.AUTO: (59, 59, 59),
@@ -126,7 +129,11 @@ def fabricated(benchmarks, tmp_path):
     }
     rows = [
         {"network": "mlp", "data": "tiny", "noise": 0.2, "keep": keep, "method": method, "seed": seed}
-        | {"kept": int(1000 * keep), "mislabelled": 0.0, "cut": 0.25 if method == names.AUTO else None}
+        | {
+            "kept": int(1000 * keep),
+            "mislabelled": 0.06 if keep == 0.1 else 0.0,
+            "cut": 0.25 if method == names.AUTO else None,
+        }
         | {"accuracy": accuracy / 100, "recalls": [1.0, accuracy / 100 - 0.1]}
         for keep, by_method in accuracies_of.items()
         for method, accuracies in by_method.items()
@@ -144,11 +151,12 @@ def test_table_by_hand(fabricated):
         "",
         "| method | keep 50% (500) | keep 10% (100) |",
         "| --- | --- | --- |",
-        "| all rows (1,000) | 90.0 ± 0.0 (80) | 90.0 ± 0.0 (80) |",
-        "| random, class-balanced | 82.0 ± 1.2 (72) | 60.0 ± 0.0 (50) |",
-        "| D2, no cutoff | 71.0 ± 0.6 (61) | 61.0 ± 0.0 (51) |",
-        "| D2, cutoff told the noise | 86.0 ± 0.6 (76) | 50.0 ± 0.0 (40) |",
-        "| D2, cutoff auto | 86.0 ± 0.0 (76) | 59.0 ± 0.0 (49) |",
+        "| all rows (1,000) | 90.0 ± 0.0 (80), 0.0% wrong | 90.0 ± 0.0 (80), 0.0% wrong |",
+        "| random, class-balanced | 82.0 ± 1.2 (72), 0.0% wrong | 60.0 ± 0.0 (50), 6.0% wrong |",
+        "| random, class-balanced, cutoff auto | 85.0 ± 0.0 (75), 0.0% wrong | 58.0 ± 1.2 (48), 6.0% wrong |",
+        "| D2, no cutoff | 71.0 ± 0.6 (61), 0.0% wrong | 61.0 ± 0.0 (51), 6.0% wrong |",
+        "| D2, cutoff told the noise | 86.0 ± 0.6 (76), 0.0% wrong | 50.0 ± 0.0 (40), 6.0% wrong |",
+        "| D2, cutoff auto | 86.0 ± 0.0 (76), 0.0% wrong | 59.0 ± 0.0 (49), 6.0% wrong |",
     ]
 
 
@@ -156,14 +164,19 @@ def test_aims_by_hand(fabricated):
     names, results = fabricated
     lines = names.aims(results).splitlines()
     # keep 50%: the better is told, gains 1 0 -1; against random 6 4 2, and Student's t is 4.303: 4.303 * 1.155 = 4.97.
-    assert "| tiny, mlp, 20% wrong, keep 50% | +0.0 | +4.0 (-1.0 to +9.0) |" in lines
-    # keep 10%: the better is no cutoff, 61.
-    assert "| tiny, mlp, 20% wrong, keep 10% | -2.0 | -1.0 (-1.0 to -1.0) |" in lines
-    assert lines[-3:] == [
-        "- median over the better of no cutoff and told, wanted >= -0.3: -1.00, **missed**",
+    same = "+1.0 (+1.0 to +1.0)"
+    of_half = f"| tiny, mlp, 20% wrong, keep 50% | +0.0 | +4.0 (-1.0 to +9.0) | {same} | {same} | 0.0% |"
+    assert of_half in lines
+    # keep 10%: the better is no cutoff, 61; against random with the cutoff -1 1 3.
+    same = "+1.0 (-4.0 to +6.0)"
+    of_tenth = f"| tiny, mlp, 20% wrong, keep 10% | -2.0 | -1.0 (-1.0 to -1.0) | {same} | {same} | 6.0% |"
+    assert of_tenth in lines
+    assert lines[-4:] == [
+        "- median over the better of no cutoff and told, wanted >= 0: -1.00, **missed**",
         "- the lowest of these (tiny, mlp, 20% wrong, keep 10%), wanted >= -1.5: -2.00, **missed**",
-        "- lowest upper end over random, class-balanced (tiny, mlp, 20% wrong, keep 10%), wanted >= -0.5: -1.00, "
-        "**missed**",
+        "- lowest upper end over random, class-balanced, cutoff auto (tiny, mlp, 20% wrong, keep 50%), wanted >= 0: "
+        "+1.00, met",
+        "- largest share of wrong labels kept (tiny, mlp, 20% wrong, keep 10%), wanted <= 5: +6.00, **missed**",
     ]
 
 

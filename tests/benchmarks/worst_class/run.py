@@ -11,7 +11,7 @@ weights. A finished job leaves a file in outputs/benchmarks/drop, so after Ctrl-
 stopped; delete that folder when methods or data change. All results go to results.parquet in this folder, from which
 table.py makes its part of RESULTS.md.
 
-Labels are as they are: D2 holds nothing back. Each of the three rounds trains a model on the rows that are left.
+Labels are as they are, so nothing is held back. Each of the three rounds trains a model on the rows that are left.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_prune import DRoPQuotas, Mixture
+from hf_prune import Mixture
 from tests.benchmarks import runs
 from tests.benchmarks.cells import GROUP_SCHEMA, results
 from tests.benchmarks.networks import NETWORKS
@@ -29,6 +29,7 @@ from tests.benchmarks.worst_class.table import (
     BY_GROUP,
     BY_GROUP_HALF,
     D2,
+    D2_BALANCED,
     D2_WITHIN,
     DROP,
     DROP_HALF,
@@ -41,19 +42,21 @@ from tests.benchmarks.worst_class.table import (
 )
 
 D2_AS_IT_IS = {"method": "d2", "cutoff": 0.0}
-COOLER = {"method": "drop", "temperature": 0.5}
+DROP_AS_IT_IS = {"method": "drop", "cutoff": 0.0}
+COOLER = DROP_AS_IT_IS | {"temperature": 0.5}
 METHODS: dict[str, dict[str, Any]] = {
     RANDOM: {"method": "random"},
     BALANCED: {"method": "random", "quotas": "equal"},
     GROUP_BALANCED: {"method": "random", "quotas": "equal", "by": "group"},
-    DROP: {"method": "drop"},
+    DROP: DROP_AS_IT_IS,
     DROP_HALF: COOLER,
     ROUNDS: COOLER | {"schedule": 3},
-    BY_GROUP: {"method": "drop", "by": "group"},
+    BY_GROUP: DROP_AS_IT_IS | {"by": "group"},
     BY_GROUP_HALF: COOLER | {"by": "group"},
     OVER_MIXTURE: COOLER | {"within": Mixture()},
     D2: D2_AS_IT_IS,
-    D2_WITHIN: D2_AS_IT_IS | {"quotas": DRoPQuotas(temperature=0.5)},
+    D2_BALANCED: D2_AS_IT_IS | {"quotas": "equal"},
+    D2_WITHIN: D2_AS_IT_IS | {"quotas": "drop"},
 }
 """The arguments of `prune` by the method's name in the table."""
 
@@ -80,7 +83,7 @@ class Part:
 
 
 PARTS = {
-    "resnet": Part("resnet", "mnist-longtail", methods=(RANDOM, BALANCED, DROP, DROP_HALF, D2_WITHIN)),
+    "resnet": Part("resnet", "mnist-longtail", methods=(RANDOM, BALANCED, DROP, DROP_HALF, D2_BALANCED, D2_WITHIN)),
     "fashion-mnist": Part("mlp", "fashion-mnist"),
     "mnist-longtail": Part("mlp", "mnist-longtail"),
     "dominoes": Part("mlp", "dominoes", methods=tuple(METHODS)),

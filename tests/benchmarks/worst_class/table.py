@@ -22,6 +22,7 @@ BY_GROUP = "DRoP by group"
 BY_GROUP_HALF = "DRoP by group, temperature 0.5"
 OVER_MIXTURE = "DRoP over Mixture, temperature 0.5"
 D2 = "D2"
+D2_BALANCED = "D2, class-balanced"
 D2_WITHIN = "D2 within DRoP quotas, temperature 0.5"
 
 PAPERS = (DROP, BY_GROUP)
