@@ -3,7 +3,7 @@
 | name | measures | on 2 cores |
 | --- | --- | --- |
 | speed | time and memory of D2 and of DRoP's quotas, beside other programs | 10 minutes |
-| quality | test accuracy of models that train on coresets, with clean labels and with wrong ones | 15 minutes |
+| quality | test accuracy of models that train on coresets, with clean labels and with wrong ones | 30 minutes |
 | worst_class | what becomes of the worst class or group | 15 minutes |
 | cost | what recording, embedding and digests add | 15 minutes |
 | tables | nothing: writes RESULTS.md and the README's table and picture from the results in the folders | 5 seconds |
