@@ -22,6 +22,7 @@ from hf_prune.recording.arrays import STATE, Recording
 from hf_prune.recording.clean_pass import clean_pass, rehearse
 from hf_prune.recording.ids import WithIds
 from hf_prune.recording.loader import bare_loader, unwatch_rest, watch_rest
+from hf_prune.recording.losses import LossTap, has_own_loss
 from hf_prune.recording.order import POSITIONS
 from hf_prune.recording.refused import check_arguments, check_countable, check_loop
 from hf_prune.recording.tap import Tap
@@ -266,7 +267,8 @@ class PruningTrainerCallback(TrainerCallback):
     def _tap_of(self, loader: Any, model: torch.nn.Module, label_names: tuple[str, ...] | None) -> Tap:
         head = head_of(model, self.features) if self.features else None
         receive, ids, in_training = self._recording.add, self.id_column, not self.clean_eval
-        return Tap(loader, model, label_names, head, receive, self.task, id_column=ids, in_training=in_training)
+        kind = LossTap if has_own_loss(model) else Tap
+        return kind(loader, model, label_names, head, receive, self.task, id_column=ids, in_training=in_training)
 
     def _restore(self, args: TrainingArguments, state: TrainerState) -> None:
         """Restore from the checkpoint that the run goes on from, which the Trainer doesn't name to callbacks."""

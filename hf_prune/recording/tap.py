@@ -101,14 +101,16 @@ class Tap:
         self._features: torch.Tensor | None = None
         self._wants_features = head is not None
         self._collate = watch(loader, self.take, label_names, id_column)
-        # Out of sight of the compiler, which would otherwise recompile for every step.
-        hide: Callable[[Any], Any] = torch.compiler.disable
-        self._hooks = [
-            model.register_forward_pre_hook(hide(self._find_batch), with_kwargs=True),
-            model.register_forward_hook(hide(self._read_output)),
-        ]
+        self._hooks: list[Any] = []
+        self._listen(model)
         if head is not None:
-            self._hooks.append(head.register_forward_pre_hook(hide(self._read_features)))
+            self._hooks.append(head.register_forward_pre_hook(hidden(self._read_features)))
+
+    def _listen(self, model: nn.Module) -> None:
+        self._hooks += [
+            model.register_forward_pre_hook(hidden(self._find_batch), with_kwargs=True),
+            model.register_forward_hook(hidden(self._read_output)),
+        ]
 
     def close(self) -> None:
         """Leave loader and model as they were."""
@@ -271,6 +273,13 @@ class Tap:
             check_task(task, module, labels, logits, loss=loss, items=self._items, named=self._is_named)
             self._is_checked = True
         self._task = task
+
+
+def hidden(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """A hook out of sight of the compiler, which would otherwise recompile for every step."""
+    disable: Callable[[Any], Any] = torch.compiler.disable
+    disabled: Callable[..., Any] = disable(hook)
+    return disabled
 
 
 def _given_of(batch: Batch, given: list[tuple[Any, torch.Tensor]]) -> int:
