@@ -11,7 +11,7 @@ from hf_prune.dynamics.formulas import TASKS
 from hf_prune.errors import ArgumentError, MissingExtraError
 from hf_prune.models import head_of
 from hf_prune.recording.arrays import Recording
-from hf_prune.recording.refused import check_countable
+from hf_prune.recording.refused import check_countable, check_model
 from hf_prune.recording.tap import Tap
 
 try:
@@ -145,6 +145,7 @@ class LightningPruningCallback(_Callback):
         else:
             tap.close()
         names = None if self.label_name is None else (self.label_name,)
+        check_model(module)
         head = head_of(module, self.features) if self.features else None
         self._tap = Tap(loader, module, names, head, self._recording.add, self.task)
         if tap is not None and tap.task is not None:

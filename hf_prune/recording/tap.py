@@ -14,7 +14,6 @@ from hf_prune.recording.loader import unwatch, watch
 from hf_prune.recording.matching import Batch, same_values, tensors_in
 from hf_prune.recording.order import POSITIONS, label_names_in
 from hf_prune.recording.outputs import logits_in, loss_in, vectors_of
-from hf_prune.recording.refused import check_model
 from hf_prune.recording.tasks import example_signals, row_labels
 
 logger = logging.getLogger(__name__)
@@ -87,7 +86,6 @@ class Tap:
         id_column: str | None = None,
         in_training: bool = True,
     ) -> None:
-        check_model(model)
         self._label_names = label_names
         self._loader, self._in_training, self._receive = loader, in_training, receive
         self._task, self._is_named, self.rehearses = task, task is not None, False
@@ -138,6 +136,11 @@ class Tap:
         if self._recorded and len(waiting) < sum(not batch.done for batch in self._waiting):
             self._leave_out(self._unmatched or UNHEARD)
         return waiting
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the loop has taken a batch, or passed anything to the model."""
+        return bool(self._waiting) or self._passes > 0
 
     @property
     def has_recorded(self) -> bool:
