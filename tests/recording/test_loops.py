@@ -169,10 +169,10 @@ def test_loops_that_cannot_be_recorded(text_task):
 def test_what_no_pass_is_heard_of_is_refused_after_the_first_step(text_task, accelerate):
     model, loader, optimizer = parts(text_task)
     other = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
-    if accelerate:
-        model, loader, optimizer = Accelerator(cpu=True).prepare(model, loader, optimizer)
     steps = []
     optimizer.register_step_post_hook(lambda *_: steps.append(1))
+    if accelerate:
+        model, loader, optimizer = Accelerator(cpu=True).prepare(model, loader, optimizer)
 
     def epoch():
         for batch in loader:
