@@ -54,11 +54,16 @@ if TYPE_CHECKING:
     from hf_prune import testing as testing
     from hf_prune.embeddings.compute import embed as embed
     from hf_prune.recording.callback import PruningTrainerCallback as PruningTrainerCallback
+    from hf_prune.recording.lightning import LightningPruningCallback as LightningPruningCallback
 
 __version__ = "0.1.0"
 
 _MODULES = ("comparison", "metrics", "plots", "testing")
-_LATE = {"PruningTrainerCallback": "hf_prune.recording.callback", "embed": "hf_prune.embeddings.compute"}
+_LATE = {
+    "LightningPruningCallback": "hf_prune.recording.lightning",
+    "PruningTrainerCallback": "hf_prune.recording.callback",
+    "embed": "hf_prune.embeddings.compute",
+}
 """Public names whose modules import torch."""
 
 _attach_methods()

@@ -22,8 +22,16 @@ from hf_prune.recording.arrays import STATE, Recording
 from hf_prune.recording.clean_pass import clean_pass, rehearse
 from hf_prune.recording.ids import WithIds
 from hf_prune.recording.loader import bare_loader, unwatch_rest, watch_rest
+from hf_prune.recording.losses import LossTap, has_own_loss
 from hf_prune.recording.order import POSITIONS
-from hf_prune.recording.refused import check_arguments, check_countable, check_loop
+from hf_prune.recording.refused import (
+    check_arguments,
+    check_countable,
+    check_loop,
+    check_model,
+    check_smoothing,
+    checked_after_a_step,
+)
 from hf_prune.recording.tap import Tap
 
 logger = logging.getLogger(__name__)
@@ -43,6 +51,9 @@ class PruningTrainerCallback(TrainerCallback):
     counts. A row whose label the loss leaves out (-100) is NaN, too, and has -100 in `dynamics.labels`. Values that
     are not finite, as when a run diverges, are infinite: they don't end the run, and are an error where a score reads
     them.
+
+    Of sentence-transformers' trainers the losses of a row's logits and label are recorded; TRAINERS.md has what else
+    was tried. LightningPruningCallback is for Lightning's Trainer.
 
     Nothing is added to what the model, a teacher or the loss is given. A pass is over a batch of the loader if it
     takes one of the batch's tensors, or their values. What can't be recorded is an error before the run, or after its
@@ -180,7 +191,8 @@ class PruningTrainerCallback(TrainerCallback):
         if self._told is not None:
             tap.settle(self._told)  # as the first epoch did, also where this one's first batch leaves it open
         try:
-            yield
+            with checked_after_a_step(tap, model):
+                yield
         finally:
             tap.close()
         tap.check()
@@ -193,6 +205,7 @@ class PruningTrainerCallback(TrainerCallback):
         self._detach()  # a run that crashed, or is tried again with another batch size, never said that it ended
         loader = bare_loader(kwargs["train_dataloader"])
         self._looping = False
+        check_smoothing(kwargs["model"], getattr(args, "label_smoothing_factor", 0))
         n = self._rows_of(loader)
         self._begin_anew(loader.dataset, n)
         if self.id_column is None:
@@ -264,9 +277,11 @@ class PruningTrainerCallback(TrainerCallback):
         self._trained_on = trained_on
 
     def _tap_of(self, loader: Any, model: torch.nn.Module, label_names: tuple[str, ...] | None) -> Tap:
+        check_model(model)
         head = head_of(model, self.features) if self.features else None
         receive, ids, in_training = self._recording.add, self.id_column, not self.clean_eval
-        return Tap(loader, model, label_names, head, receive, self.task, id_column=ids, in_training=in_training)
+        kind = LossTap if has_own_loss(model) else Tap
+        return kind(loader, model, label_names, head, receive, self.task, id_column=ids, in_training=in_training)
 
     def _restore(self, args: TrainingArguments, state: TrainerState) -> None:
         """Restore from the checkpoint that the run goes on from, which the Trainer doesn't name to callbacks."""

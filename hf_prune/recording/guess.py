@@ -41,9 +41,9 @@ def task_of(
         raise ArgumentError(
             f"{WANTED}; got {labels.dtype} labels {tuple(labels.shape)} and logits {tuple(logits.shape)}"
         )
-    hint = _hint(model, readings)
-    if hint is not None or len(readings) == 1:
-        return hint or readings[0]
+    of_class = hint(model, readings)
+    if of_class is not None or len(readings) == 1:
+        return of_class or readings[0]
     agreeing = [task for task in readings if loss is not None and agrees(task, labels, logits, loss, items)]
     if len(agreeing) == 1:
         return agreeing[0]
@@ -149,7 +149,7 @@ def _readings(model: nn.Module, labels: torch.Tensor, logits: torch.Tensor) -> l
     return []
 
 
-def _hint(model: nn.Module, readings: list[str]) -> str | None:
+def hint(model: nn.Module, readings: list[str]) -> str | None:
     """The reading that the model's class stands for."""
     problem = _config(model, "problem_type")
     if problem == "regression" and "regression" in readings:

@@ -1,14 +1,18 @@
 """Runs of which it is known before they begin that they can't be recorded."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 from transformers import TrainingArguments
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from hf_prune.errors import ArgumentError
-from hf_prune.recording.guess import class_names
+from hf_prune.recording.guess import class_names, hint
 from hf_prune.recording.loader import bare_loader
 
 logger = logging.getLogger(__name__)
@@ -23,8 +27,14 @@ CANNOT = {
 """What can't be recorded, by what the names of transformers' classes say."""
 
 
-def check_model(model: nn.Module) -> None:
+def check_model(model: Any) -> None:
     """Refuse a model of which the class says that it can't be recorded."""
+    if not isinstance(model, nn.Module):  # SetFit's, which trains an encoder on pairs of rows, then a head on its own
+        raise ArgumentError(
+            f"PruningTrainerCallback can't record {type(model).__name__}, which is no torch module: SetFit trains on "
+            "pairs that it makes of rows; train it without the callback, and prune by embeddings="
+            "hf_prune.embed(ds, model.model_body, column='text')"
+        )
     for name in class_names(model):
         for part, why in CANNOT.items():
             if part in name:
@@ -32,6 +42,20 @@ def check_model(model: nn.Module) -> None:
                     f"PruningTrainerCallback can't record {name}: {why}; train it without the callback, and prune by "
                     "embeddings=, or by scores= of your own"
                 )
+
+
+def check_smoothing(model: nn.Module, factor: float) -> None:
+    """Refuse label smoothing of language models whose labels transformers' Trainer doesn't shift when it smooths.
+
+    Its loss is then that of repeating each token, which no plain run of the model has.
+    """
+    name = class_names(model)[0]
+    if factor and hint(model, ["causal-lm"]) == "causal-lm" and name not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values():
+        raise ArgumentError(
+            f"PruningTrainerCallback can't record label_smoothing_factor={factor} of {name}: transformers' Trainer "
+            "doesn't shift the labels of this class when it smooths them, so that each token is trained to repeat "
+            "itself; leave label_smoothing_factor at 0"
+        )
 
 
 def check_countable(dataset: Any) -> None:
@@ -56,6 +80,23 @@ def check_loop(model: Any, loader: Any) -> None:
         raise ArgumentError(
             "`dataloader`: its workers outlive an epoch, which can't be recorded; leave persistent_workers out"
         )
+
+
+@contextmanager
+def checked_after_a_step(tap: Any, model: nn.Module) -> Iterator[None]:
+    """Raise the tap's error once an optimizer has changed the model, as a loop doesn't say that a step is over."""
+
+    def check(optimizer: Any, *_: Any) -> None:
+        if tap.has_begun and not tap.has_recorded:
+            weights = set(map(id, model.parameters()))
+            if any(id(weight) in weights for group in optimizer.param_groups for weight in group["params"]):
+                tap.check()
+
+    hook = register_optimizer_step_post_hook(check)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def check_arguments(args: TrainingArguments, rows: int) -> None:

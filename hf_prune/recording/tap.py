@@ -14,7 +14,6 @@ from hf_prune.recording.loader import unwatch, watch
 from hf_prune.recording.matching import Batch, same_values, tensors_in
 from hf_prune.recording.order import POSITIONS, label_names_in
 from hf_prune.recording.outputs import logits_in, loss_in, vectors_of
-from hf_prune.recording.refused import check_model
 from hf_prune.recording.tasks import example_signals, row_labels
 
 logger = logging.getLogger(__name__)
@@ -87,7 +86,6 @@ class Tap:
         id_column: str | None = None,
         in_training: bool = True,
     ) -> None:
-        check_model(model)
         self._label_names = label_names
         self._loader, self._in_training, self._receive = loader, in_training, receive
         self._task, self._is_named, self.rehearses = task, task is not None, False
@@ -101,14 +99,16 @@ class Tap:
         self._features: torch.Tensor | None = None
         self._wants_features = head is not None
         self._collate = watch(loader, self.take, label_names, id_column)
-        # Out of sight of the compiler, which would otherwise recompile for every step.
-        hide: Callable[[Any], Any] = torch.compiler.disable
-        self._hooks = [
-            model.register_forward_pre_hook(hide(self._find_batch), with_kwargs=True),
-            model.register_forward_hook(hide(self._read_output)),
-        ]
+        self._hooks: list[Any] = []
+        self._listen(model)
         if head is not None:
-            self._hooks.append(head.register_forward_pre_hook(hide(self._read_features)))
+            self._hooks.append(head.register_forward_pre_hook(hidden(self._read_features)))
+
+    def _listen(self, model: nn.Module) -> None:
+        self._hooks += [
+            model.register_forward_pre_hook(hidden(self._find_batch), with_kwargs=True),
+            model.register_forward_hook(hidden(self._read_output)),
+        ]
 
     def close(self) -> None:
         """Leave loader and model as they were."""
@@ -136,6 +136,11 @@ class Tap:
         if self._recorded and len(waiting) < sum(not batch.done for batch in self._waiting):
             self._leave_out(self._unmatched or UNHEARD)
         return waiting
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the loop has taken a batch, or passed anything to the model."""
+        return bool(self._waiting) or self._passes > 0
 
     @property
     def has_recorded(self) -> bool:
@@ -271,6 +276,13 @@ class Tap:
             check_task(task, module, labels, logits, loss=loss, items=self._items, named=self._is_named)
             self._is_checked = True
         self._task = task
+
+
+def hidden(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """A hook out of sight of the compiler, which would otherwise recompile for every step."""
+    disable: Callable[[Any], Any] = torch.compiler.disable
+    disabled: Callable[..., Any] = disable(hook)
+    return disabled
 
 
 def _given_of(batch: Batch, given: list[tuple[Any, torch.Tensor]]) -> int:

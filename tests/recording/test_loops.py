@@ -165,6 +165,30 @@ def test_loops_that_cannot_be_recorded(text_task):
         PruningTrainerCallback().record(model, streaming).__enter__()
 
 
+@pytest.mark.parametrize("accelerate", [False, True], ids=["plain", "accelerate"])
+def test_what_no_pass_is_heard_of_is_refused_after_the_first_step(text_task, accelerate):
+    model, loader, optimizer = parts(text_task)
+    other = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
+    steps = []
+    optimizer.register_step_post_hook(lambda *_: steps.append(1))
+    if accelerate:
+        model, loader, optimizer = Accelerator(cpu=True).prepare(model, loader, optimizer)
+
+    def epoch():
+        for batch in loader:
+            other.step()  # of another model, and no step of this one
+            model.classifier(model.bert(batch["input_ids"])["pooler_output"]).sum().backward()
+            optimizer.step()
+
+    with (
+        pytest.raises(hf_prune.ArgumentError, match="saw no forward pass"),
+        PruningTrainerCallback().record(model.train(), loader),
+    ):
+        epoch()
+    assert len(steps) == 1
+    optimizer.step()  # which nobody listens to any more
+
+
 def test_a_trainer_after_a_loop_begins_anew(text_task):
     recorder = PruningTrainerCallback()
     model, loader, optimizer = parts(text_task)
