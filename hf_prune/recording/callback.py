@@ -25,6 +25,7 @@ from hf_prune.recording.loader import bare_loader, unwatch_rest, watch_rest
 from hf_prune.recording.order import POSITIONS
 from hf_prune.recording.refused import check_arguments, check_countable, check_loop
 from hf_prune.recording.tap import Tap
+from hf_prune.recording.trl_runs import check_trl
 
 logger = logging.getLogger(__name__)
 
@@ -191,6 +192,7 @@ class PruningTrainerCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._detach()  # a run that crashed, or is tried again with another batch size, never said that it ended
+        check_trl(args)
         loader = bare_loader(kwargs["train_dataloader"])
         self._looping = False
         n = self._rows_of(loader)
