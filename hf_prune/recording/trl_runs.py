@@ -24,6 +24,10 @@ COMPARED = (
     "the columns ref_chosen_logps and ref_rejected_logps that DPOConfig(precompute_ref_log_probs=True) adds to "
     "trainer.train_dataset"
 )
+PAIRED = (
+    "a row is a pair of answers, which has a reward for each and no label; train without the callback, and prune by "
+    "scores= of your own, as the trained model's reward of the chosen answer less that of the rejected one"
+)
 GENERATED = (
     "the model answers prompts while it trains, and no answer is a row of the dataset; train without the callback, "
     "and prune by scores= of your own, as the mean reward of each prompt"
@@ -36,6 +40,7 @@ TRAINERS = {
     "GRPOConfig": GENERATED,
     "OnlineDPOConfig": GENERATED,
     "RLOOConfig": GENERATED,
+    "RewardConfig": PAIRED,
 }
 """Why trainers can't be recorded, by the classes of their arguments."""
 

@@ -12,6 +12,7 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    LlamaForSequenceClassification,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -287,3 +288,49 @@ def test_losses_in_parts_of_older_versions():
 
     with pytest.raises(ArgumentError, match=r"loss_type='chunked_nll': .* pass SFTConfig\(loss_type='nll'\)"):
         check_trl(SFTConfig())
+
+
+def pairs():
+    columns = {"prompt": sentences(0), "chosen": sentences(1), "rejected": sentences(2)}
+    return Dataset.from_dict({name: [f"{text} " for text in column] for name, column in columns.items()})
+
+
+def prefer(trainer, config, model, folder, *recorders, **options):
+    return trainer(
+        model=model,
+        args=config(output_dir=str(folder), report_to="none", use_cpu=True, bf16=False, **options),
+        train_dataset=pairs(),
+        processing_class=a_tokenizer(),
+        callbacks=list(recorders),
+    )
+
+
+@pytest.mark.filterwarnings("ignore")  # of TRL, about models that are made on the spot
+def test_preferences_are_refused_and_can_be_pruned_by_log_probabilities(tmp_path):
+    options = {"precompute_ref_log_probs": True, "disable_tqdm": True}
+    trainer = prefer(trl.DPOTrainer, trl.DPOConfig, llama(), tmp_path, PruningTrainerCallback(), **options)
+    with pytest.raises(ArgumentError, match=r"can't record TRL's DPOTrainer: .* the columns ref_chosen_logps"):
+        trainer.train()
+    assert trainer.state.global_step == 0
+    logs = trainer.train_dataset.with_format("numpy")
+    scores = logs["ref_chosen_logps"][:] - logs["ref_rejected_logps"][:]
+    kept = pairs().prune("given_scores", keep=4, scores=scores)
+    assert sorted(kept.selection.indices) == sorted(np.argsort(scores)[-4:])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_rewards_are_refused(tmp_path):
+    model = LlamaForSequenceClassification(LlamaConfig(**SMALL, num_labels=1))
+    trainer = prefer(trl.RewardTrainer, trl.RewardConfig, model, tmp_path, PruningTrainerCallback())
+    with pytest.raises(ArgumentError, match="can't record TRL's RewardTrainer: a row is a pair of answers"):
+        trainer.train()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("KTOConfig", "KTOTrainer: the loss compares"), ("GRPOConfig", "GRPOTrainer: the model answers prompts")],
+)
+def test_other_trainers_are_refused_by_their_arguments(name, message):
+    arguments = type("Arguments", (type(name, (), {}),), {})()  # of a subclass, as users have them
+    with pytest.raises(ArgumentError, match=f"can't record TRL's {message}"):
+        check_trl(arguments)
