@@ -43,7 +43,7 @@ class PruningTrainerCallback(TrainerCallback):
     an epoch didn't show are NaN; of a row that it showed twice, or that two passes of a step are over, the first pass
     counts. A row whose label the loss leaves out (-100) is NaN, too, and has -100 in `dynamics.labels`. Values that
     are not finite, as when a run diverges, are infinite: they don't end the run, and are an error where a score reads
-    them.
+    them. TRL's SFTTrainer makes no logits, so its runs hold loss, p_true and correct, and all with clean_eval=True.
 
     Nothing is added to what the model, a teacher or the loss is given. A pass is over a batch of the loader if it
     takes one of the batch's tensors, or their values. What can't be recorded is an error before the run, or after its
