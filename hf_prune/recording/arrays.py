@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import distributed
 
 from hf_prune.dynamics.dynamics import TrainingDynamics
-from hf_prune.dynamics.formulas import SIGNALS, signals_of
+from hf_prune.dynamics.formulas import SIGNALS
 from hf_prune.dynamics.row_digests import RowDigests
 from hf_prune.dynamics.rows import UNLABELLED, UNSEEN, check_digests
 from hf_prune.errors import AlignmentError, ArgumentError
@@ -81,7 +81,7 @@ class Recording:
         self._gaps: set[str] = set()
         self._features: dict[str, NDArray[np.float32]] = {}
         self._early = (EARLIEST if epochs is None else min(epochs, max(EARLIEST, round(EARLY * epochs)))) - 1
-        self._task = "single-label"
+        self._task, self._names = "single-label", SIGNALS
         self._restored = ""  # the checkpoint's file, for messages
         self._waiting: list[BatchSignals] = []
         self._waiting_values = 0
@@ -138,7 +138,7 @@ class Recording:
                 f"{self._restored} has dynamics of the task {self._task!r}, this run is of "
                 f"{seen.task!r}; resume the run that the checkpoint is of, or delete the file to record anew"
             )
-        self._task, self.saw_any = seen.task, True
+        self._task, self._names, self.saw_any = seen.task, seen.names, True
         self._waiting.append(seen)
         self._waiting_values += seen.signals.numel() + (0 if seen.features is None else seen.features.numel())
         if self._waiting_values > BUFFERED_VALUES:
@@ -166,8 +166,8 @@ class Recording:
 
     @property
     def _held(self) -> dict[str, NDArray[np.float32]]:
-        """The signals that the task has, less those that the checkpoint lacks from which the run goes on."""
-        return {name: self._signals[name] for name in signals_of(self._task) if name in self._signals}
+        """The signals that the run has, less those that the checkpoint lacks from which it goes on."""
+        return {name: self._signals[name] for name in self._names if name in self._signals}
 
     def _kept_of(self, epochs: int) -> int:
         """How many of the first so many epochs are kept."""
@@ -224,10 +224,10 @@ class Recording:
             self._check_labels(ids, rows.labels)
         new, slot = np.arange(len(ids))[::-1], self.finished // self._every  # the first is written last
         if self._is_kept:
-            columns, held = signals_of(self._task), self._held
+            held = self._held
             new = new[np.isnan(next(iter(held.values()))[slot, ids[new]])]
             for name, values in held.items():
-                values[slot, ids[new]] = rows.signals[new, columns.index(name)]
+                values[slot, ids[new]] = rows.signals[new, self._names.index(name)]
         has_label = rows.labels[new] != UNLABELLED
         ids = ids[new]
         self._had_none[ids[~has_label]] = True

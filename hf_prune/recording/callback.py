@@ -33,6 +33,7 @@ from hf_prune.recording.refused import (
     checked_after_a_step,
 )
 from hf_prune.recording.tap import Tap
+from hf_prune.recording.trl_runs import check_trl
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class PruningTrainerCallback(TrainerCallback):
     an epoch didn't show are NaN; of a row that it showed twice, or that two passes of a step are over, the first pass
     counts. A row whose label the loss leaves out (-100) is NaN, too, and has -100 in `dynamics.labels`. Values that
     are not finite, as when a run diverges, are infinite: they don't end the run, and are an error where a score reads
-    them.
+    them. TRL's SFTTrainer makes no logits, so its runs hold loss, p_true and correct, and all with clean_eval=True.
 
     Of sentence-transformers' trainers the losses of a row's logits and label are recorded; TRAINERS.md has what else
     was tried. LightningPruningCallback is for Lightning's Trainer.
@@ -203,6 +204,7 @@ class PruningTrainerCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._detach()  # a run that crashed, or is tried again with another batch size, never said that it ended
+        check_trl(args)
         loader = bare_loader(kwargs["train_dataloader"])
         self._looping = False
         check_smoothing(kwargs["model"], getattr(args, "label_smoothing_factor", 0))

@@ -97,7 +97,7 @@ def check_task(
 def _check_numbers(labels: torch.Tensor, logits: torch.Tensor, loss: Any) -> None:
     """Refuse a regression of several numbers a row, which the loss gives away."""
     several = labels.is_floating_point() and labels.shape == logits.shape and labels[0].numel() > 1
-    if several and _close(((logits.float() - labels.float()) ** 2).mean(), loss):
+    if several and is_close(((logits.float() - labels.float()) ** 2).mean(), loss):
         raise ArgumentError(
             f"`task`: a regression of {labels[0].numel()} numbers a row can't be recorded, one number can; the loss "
             "of the model is the mean squared error"
@@ -107,7 +107,7 @@ def _check_numbers(labels: torch.Tensor, logits: torch.Tensor, loss: Any) -> Non
 def agrees(task: str, labels: torch.Tensor, logits: torch.Tensor, loss: Any, items: Any = None) -> bool:
     """Whether the losses of the rows, read as this task, make the loss that the model reports."""
     total, count = _totals(task, labels, logits)
-    return _close(total / count, loss) or (items is not None and _close(total / items, loss))
+    return is_close(total / count, loss) or (items is not None and is_close(total / items, loss))
 
 
 def _totals(task: str, labels: torch.Tensor, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -124,7 +124,7 @@ def _totals(task: str, labels: torch.Tensor, logits: torch.Tensor) -> tuple[torc
     return (of_rows.nan_to_num(nan=0.0) * counts).sum(), counts.sum()
 
 
-def _close(mine: Any, theirs: Any) -> bool:
+def is_close(mine: Any, theirs: Any) -> bool:
     exact = not isinstance(theirs, torch.Tensor) or theirs.dtype in (torch.float32, torch.float64)
     tolerance = 1e-4 if exact else 2e-2  # a loss of 16 bits has three digits
     return bool(abs(float(mine) - float(theirs)) <= tolerance * max(abs(float(theirs)), 1e-2))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from hf_prune.dynamics.formulas import signals_of
 from hf_prune.errors import ArgumentError
 from hf_prune.recording.guess import check_task, task_of
 from hf_prune.recording.ids import GAP, GAPS, labels_in
@@ -15,6 +16,7 @@ from hf_prune.recording.matching import Batch, same_values, tensors_in
 from hf_prune.recording.order import POSITIONS, label_names_in
 from hf_prune.recording.outputs import logits_in, loss_in, vectors_of
 from hf_prune.recording.tasks import example_signals, row_labels
+from hf_prune.recording.token_outputs import NAMES, TASK, check_tokens, has_tokens_only, token_signals
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +44,10 @@ class BatchSignals(NamedTuple):
     Attributes:
         ids: (batch,) int64 positions in the train dataset; negative for rows that are not recorded.
         labels: (batch,) int64, UNSEEN for tasks whose labels are no classes of rows, UNLABELLED for rows without any.
-        signals: (batch, quantities) float32 in the order of `signals_of(task)`.
+        signals: (batch, quantities) float32 in the order of `names`.
         features: (batch, d) float32 input of the head, or None.
         task: one of `formulas.TASKS`.
+        names: of the quantities: all that the task has, or fewer.
     """
 
     ids: torch.Tensor
@@ -52,6 +55,7 @@ class BatchSignals(NamedTuple):
     signals: torch.Tensor
     features: torch.Tensor | None
     task: str
+    names: tuple[str, ...]
 
 
 class Tap:
@@ -90,6 +94,7 @@ class Tap:
         self._loader, self._in_training, self._receive = loader, in_training, receive
         self._task, self._is_named, self.rehearses = task, task is not None, False
         self._is_checked, self._recorded, self._problem = False, False, ""
+        self._names: tuple[str, ...] | None = None
         self._waiting: list[Batch] = []
         self._passes = 0  # of which nothing was recorded, before the first that was
         self._unmatched = ""  # why a pass since the step began is over no batch
@@ -252,18 +257,27 @@ class Tap:
 
     def _signals(self, module: nn.Module, batch: Batch, output: Any, features: torch.Tensor | None) -> BatchSignals:
         assert self._label_names is not None
-        logits = logits_in(output, self._label_names).detach()
+        without_logits = has_tokens_only(output)
+        logits = output["log_probs"] if without_logits else logits_in(output, self._label_names).detach()
         labels = batch.labels.to(logits.device, non_blocking=True)
         _check_rows(batch.ids, labels, logits)
-        self._settle_task(module, labels, logits, loss_in(output))
-        assert self._task is not None
-        signals = example_signals(self._task, logits, labels)
+        if without_logits:
+            signals = token_signals(output)
+            self._is_checked = self._is_checked or check_tokens(output, signals, self._task)
+            self._task = TASK
+        else:
+            self._settle_task(module, labels, logits, loss_in(output))
+            assert self._task is not None
+            signals = example_signals(self._task, logits, labels)
+        names = NAMES if without_logits else signals_of(self._task)
+        if names != (self._names or names):
+            raise ArgumentError("PruningTrainerCallback needs logits in all passes of a run, or in none")
         if self._wants_features:
             features = vectors_of(features, self._task, labels, logits)
-        ids = batch.ids.to(logits.device, non_blocking=True)
+        self._names, ids = names, batch.ids.to(logits.device, non_blocking=True)
         if self._same is not None:
             ids = torch.where(self._same, ids, GAP + len(GAPS) - 1)
-        return BatchSignals(ids, row_labels(self._task, labels, signals), signals, features, self._task)
+        return BatchSignals(ids, row_labels(self._task, labels, signals), signals, features, self._task, names)
 
     def _settle_task(self, module: nn.Module, labels: torch.Tensor, logits: torch.Tensor, loss: Any) -> None:
         """Tell the task from the first batch, and hold it against the first loss that the model reports."""

@@ -252,7 +252,8 @@ def test_features_that_are_no_numbers_are_not_taken_for_unseen():
     run = recording.Recording(2, epochs=1)
     run.begin_epoch()
     features = torch.tensor([[torch.nan, 1.0]])
-    run.add(BatchSignals(torch.tensor([0]), torch.tensor([1]), torch.zeros(1, len(SIGNALS)), features, "single-label"))
+    signals = torch.zeros(1, len(SIGNALS))
+    run.add(BatchSignals(torch.tensor([0]), torch.tensor([1]), signals, features, "single-label", SIGNALS))
     run.end_epoch()
     np.testing.assert_array_equal(run.dynamics().features["last"], [[np.inf, 1], [np.nan, np.nan]])
 

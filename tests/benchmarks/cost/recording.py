@@ -132,7 +132,7 @@ def bookkeeping(batch: int) -> dict[str, float]:
         recording.begin_epoch()
         for step in range(steps):
             rows = order[step * batch : (step + 1) * batch]
-            recording.add(BatchSignals(rows, labels, signals, None, "single-label"))
+            recording.add(BatchSignals(rows, labels, signals, None, "single-label", SIGNALS))
         recording.end_epoch()
     took = time.process_time() - start
     assert np.isnan(recording.dynamics()["loss"]).sum() == EPOCHS * (MANY - steps * batch)
