@@ -16,6 +16,9 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 NAMED = 10
 """Groups that a summary or a warning lists before it says how many more there are."""
 
+JOINERS = "\u200c\u200d"
+"""Characters that show nothing and that some scripts and emoji need."""
+
 FEW = 10
 """Rows of a group below which a model can hardly learn it, nor anyone measure how well it did."""
 
@@ -53,10 +56,21 @@ class Groups:
         return [order[start:stop] for start, stop in pairwise(edges)]
 
 
+def printable(text: str) -> str:
+    """A text on one line in which what a terminal would obey, and not show, is escaped.
+
+    >>> printable("red \x1b[31m")
+    'red \\x1b[31m'
+    """
+    return "".join(
+        character if character.isprintable() or character in JOINERS else repr(character)[1:-1] for character in text
+    )
+
+
 def listed(names: Sequence[str]) -> str:
     """The first of some names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return ", ".join(map(printable, names[:NAMED])) + more
 
 
 def few_left(names: Sequence[str], sizes: NDArray[np.int64], kept: NDArray[np.int64]) -> list[str]:
@@ -123,6 +137,7 @@ def encode(name: str, values: Any, class_names: Sequence[str] | None = None) -> 
         ArgumentError: nulls, or an int that is no class.
         ArgumentTypeError: floats or anything else that groups can't be made of.
     """
+    name = printable(name)
     array = _arrow(name, values)
     if array.null_count:
         row = array.is_valid().index(False)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from hf_prune.errors import ArgumentError, ArgumentTypeError
-from hf_prune.groups import Groups, crossed, encode
+from hf_prune.groups import Groups, crossed, encode, listed, printable
 
 
 def test_values_are_sorted_and_codes_follow():
@@ -100,3 +100,16 @@ def test_combinations_are_no_more_than_rows():
     assert len(groups.values) == len(groups.names) == n
     assert groups.sizes.tolist() == [1] * n
     assert groups.values[groups.codes[0]] == (0, *range(299, 292, -1))
+
+
+def test_what_a_terminal_would_obey_is_escaped():
+    assert printable("a\x1b[2Jb\nc\u202ed") == r"a\x1b[2Jb\nc\u202ed"
+    assert printable("é क\u200dष 👩\u200d🔬 ~") == "é क\u200dष 👩\u200d🔬 ~"
+    assert listed(["x\x07", "y"]) == r"x\x07, y"
+    with pytest.raises(ArgumentError, match=r"`la\\x1b\[31mbel\\n`: row 1 is null"):
+        encode("la\x1b[31mbel\n", [1, None])
+
+
+def test_what_a_mask_hides_is_no_value():
+    with pytest.raises(ArgumentError, match="`by`: row 1 is null"):
+        encode("by", np.ma.array([1, 2, 3], mask=[0, 1, 0]))
