@@ -70,7 +70,7 @@ def instance_of(name: str, value: Any, kind: type, example: str) -> Any:
 
 def no_mask(name: str, value: Any) -> None:
     """Refuse a numpy array of which entries are masked: numpy's functions read what the mask hides."""
-    if hidden := int(np.ma.count_masked(value)) if isinstance(value, np.ma.MaskedArray) else 0:
+    if hidden := int(np.ma.getmaskarray(value).sum()) if isinstance(value, np.ma.MaskedArray) else 0:
         raise ArgumentError(
             f"`{name}`: wanted an array without a mask, got one that hides {hidden} of {value.size} entries; drop "
             "these rows, or fill them as in array.filled(0)"

@@ -61,12 +61,12 @@ def column_parts(dataset: Dataset, column: str) -> Iterator[Any]:
     rows = None if indices is None else indices.column(0).to_numpy()
     if rows is not None and stored.type in VIEWS:
         stored = stored.cast(pa.large_binary())  # Arrow can't take rows of views
-    stored_bytes = None if rows is None else _row_bytes(stored)
+    stored_bytes = np.empty(0) if rows is None else _row_bytes(stored)
     holds_bytes = "binary" in str(dataset.features.arrow_schema.field(column).type)
     with tqdm(total=len(dataset), desc=f"Digest of {column!r}", unit="row", delay=2, leave=False) as progress:
         step = FILES_AT_A_TIME if holds_bytes else BLOCK
         for block in (slice(start, start + step) for start in range(0, len(dataset), step)):
-            sizes = _row_bytes(stored[block]) if stored_bytes is None else stored_bytes[rows[block]]
+            sizes = _row_bytes(stored[block]) if rows is None else stored_bytes[rows[block]]
             for part in _parts(sizes, block.start):
                 array = plain_array(stored[part] if rows is None else stored.take(pa.array(rows[part])))
                 progress.update(len(array))
@@ -94,16 +94,19 @@ def _row_bytes(values: Any) -> NDArray[np.int64]:
     kind, types = values.type, pa.types
     if types.is_dictionary(kind):
         codes = values.indices.fill_null(0).to_numpy(zero_copy_only=False)
-        return _row_bytes(values.dictionary)[codes] if len(values.dictionary) else np.ones(len(values), dtype=np.int64)
+        of_rows: NDArray[np.int64] = np.append(_row_bytes(values.dictionary), 1)[codes]  # 1 where there is no value
+        return of_rows
     if types.is_struct(kind):
-        return sum(map(_row_bytes, values.flatten()), np.zeros(len(values), dtype=np.int64))
+        return np.sum(
+            [np.zeros(len(values), dtype=np.int64), *map(_row_bytes, values.flatten())], axis=0, dtype=np.int64
+        )
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
         ends = np.append(0, np.cumsum(_row_bytes(values.flatten())))[np.append(0, np.cumsum(lengths))]
-        return np.diff(ends) + 8
+        return np.asarray(np.diff(ends) + 8, dtype=np.int64)
     if kind in BYTES:
         lengths = pc.binary_length(values.cast(pa.large_binary()) if kind in VIEWS else values).fill_null(0)
-        return lengths.to_numpy(zero_copy_only=False).astype(np.int64) + 8
+        return np.asarray(lengths.to_numpy(zero_copy_only=False) + 8, dtype=np.int64)
     return np.full(len(values), 1 if types.is_null(kind) else max(1, kind.bit_width // 8), dtype=np.int64)
 
 

@@ -108,8 +108,8 @@ def crossed(parts: Mapping[str, Groups]) -> Groups:
         return next(iter(parts.values()))
     of_parts = np.stack([groups.codes for groups in parts.values()])
     sizes = [len(groups.values) for groups in parts.values()]
-    inside = (of_parts >= 0).all(axis=0)
-    codes = np.full(len(inside), -1, dtype=np.int64)
+    inside = np.all(of_parts >= 0, axis=0)
+    codes = np.full(of_parts.shape[1], -1, dtype=np.int64)
     if math.prod(sizes) <= len(codes):
         combinations = np.indices(sizes).reshape(len(sizes), -1)
         codes[inside] = np.ravel_multi_index(tuple(of_parts[:, inside]), sizes)

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from huggingface_hub import DatasetCard
-from yaml import YAMLError
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from hf_prune.errors import ArgumentError
 
