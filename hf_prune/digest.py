@@ -97,9 +97,8 @@ def _row_bytes(values: Any) -> NDArray[np.int64]:
         of_rows: NDArray[np.int64] = np.append(_row_bytes(values.dictionary), 1)[codes]  # 1 where there is no value
         return of_rows
     if types.is_struct(kind):
-        return np.sum(
-            [np.zeros(len(values), dtype=np.int64), *map(_row_bytes, values.flatten())], axis=0, dtype=np.int64
-        )
+        fields = [np.zeros(len(values), dtype=np.int64), *map(_row_bytes, values.flatten())]
+        return np.asarray(np.sum(fields, axis=0), dtype=np.int64)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
         ends = np.append(0, np.cumsum(_row_bytes(values.flatten())))[np.append(0, np.cumsum(lengths))]
