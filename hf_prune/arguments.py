@@ -6,6 +6,8 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 
 
@@ -64,6 +66,15 @@ def instance_of(name: str, value: Any, kind: type, example: str) -> Any:
     if not isinstance(value, kind):
         raise ArgumentTypeError(f"`{name}`: wanted a {kind.__name__} such as `{example}`, got {value!r}")
     return value
+
+
+def no_mask(name: str, value: Any) -> None:
+    """Refuse a numpy array of which entries are masked: numpy's functions read what the mask hides."""
+    if hidden := int(np.ma.getmaskarray(value).sum()) if isinstance(value, np.ma.MaskedArray) else 0:
+        raise ArgumentError(
+            f"`{name}`: wanted an array without a mask, got one that hides {hidden} of {value.size} entries; drop "
+            "these rows, or fill them as in array.filled(0)"
+        )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

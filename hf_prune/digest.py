@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset
 from datasets.table import embed_array_storage
 from datasets.utils import tqdm
@@ -19,7 +20,7 @@ FILES_AT_A_TIME = 50
 """How many rows are read at once of a column of bytes, images or sounds, which may be as large as they like."""
 
 BLOCK = 2**16
-"""How many numbers get one width; this is part of the digest's definition."""
+"""How many numbers get one width, which is part of the digest's definition, and rows are measured at once."""
 
 VIEWS = {pa.string_view(), pa.binary_view()}
 BYTES = VIEWS | {pa.string(), pa.large_string(), pa.binary(), pa.large_binary()}
@@ -57,22 +58,55 @@ def column_parts(dataset: Dataset, column: str) -> Iterator[Any]:
     """The stored values of a column, some rows at a time, in order; local files of images and sounds are read."""
     stored, indices = dataset.data.column(column), dataset._indices
     # A dataset that was selected from another gives rows one by one, which takes a hundred times as long.
-    rows = None if indices is None else indices.column(0)
+    rows = None if indices is None else indices.column(0).to_numpy()
     if rows is not None and stored.type in VIEWS:
         stored = stored.cast(pa.large_binary())  # Arrow can't take rows of views
+    stored_bytes = np.empty(0) if rows is None else _row_bytes(stored)
     holds_bytes = "binary" in str(dataset.features.arrow_schema.field(column).type)
-    start, size = 0, FILES_AT_A_TIME
     with tqdm(total=len(dataset), desc=f"Digest of {column!r}", unit="row", delay=2, leave=False) as progress:
-        while start < len(dataset):
-            part = slice(start, start + size)
-            array = plain_array(stored[part] if rows is None else stored.take(rows[part]))
-            start += size
-            progress.update(len(array))
-            if holds_bytes:
-                array = embed_array_storage(array, dataset.features[column], remote_files=False)
-            else:
-                size = max(1, round(size * BYTES_AT_A_TIME / max(1, array.nbytes)))
-            yield array
+        step = FILES_AT_A_TIME if holds_bytes else BLOCK
+        for block in (slice(start, start + step) for start in range(0, len(dataset), step)):
+            sizes = _row_bytes(stored[block]) if rows is None else stored_bytes[rows[block]]
+            for part in _parts(sizes, block.start):
+                array = plain_array(stored[part] if rows is None else stored.take(pa.array(rows[part])))
+                progress.update(len(array))
+                if holds_bytes:
+                    array = embed_array_storage(array, dataset.features[column], remote_files=False)
+                yield array
+
+
+def _parts(sizes: NDArray[np.int64], first: int) -> Iterator[slice]:
+    """The rows from `first` on in parts of at most BYTES_AT_A_TIME, or of one row that is larger."""
+    ends, start = np.cumsum(sizes), 0
+    while start < len(sizes):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + BYTES_AT_A_TIME, side="right")))
+        yield slice(first + start, first + stop)
+        start = stop
+
+
+def _row_bytes(values: Any) -> NDArray[np.int64]:
+    """(n,) how many bytes the values of each row take."""
+    if isinstance(values, pa.ChunkedArray):
+        return np.concatenate([np.zeros(0, dtype=np.int64), *map(_row_bytes, values.chunks)])
+    if isinstance(values, pa.ExtensionArray):
+        return _row_bytes(values.storage)
+    kind, types = values.type, pa.types
+    if types.is_dictionary(kind):
+        codes = values.indices.fill_null(0).to_numpy(zero_copy_only=False)
+        of_rows: NDArray[np.int64] = np.append(_row_bytes(values.dictionary), 1)[codes]  # 1 where there is no value
+        return of_rows
+    if types.is_struct(kind):
+        fields = [np.zeros(len(values), dtype=np.int64), *map(_row_bytes, values.flatten())]
+        return np.asarray(np.sum(fields, axis=0), dtype=np.int64)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        ends = np.append(0, np.cumsum(_row_bytes(values.flatten())))[np.append(0, np.cumsum(lengths))]
+        return np.asarray(np.diff(ends) + 8, dtype=np.int64)
+    if kind in BYTES:
+        lengths = pc.binary_length(values.cast(pa.large_binary()) if kind in VIEWS else values).fill_null(0)
+        return np.asarray(lengths.to_numpy(zero_copy_only=False) + 8, dtype=np.int64)
+    return np.full(len(values), 1 if types.is_null(kind) else max(1, kind.bit_width // 8), dtype=np.int64)
 
 
 def column_digests(dataset: Dataset) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Rows sorted into groups: the classes of a label column, or any other grouping that quotas are given to."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 
 NAMED = 10
 """Groups that a summary or a warning lists before it says how many more there are."""
+
+JOINERS = "\u200c\u200d"
+"""Characters that show nothing and that some scripts and emoji need."""
 
 FEW = 10
 """Rows of a group below which a model can hardly learn it, nor anyone measure how well it did."""
@@ -52,10 +56,21 @@ class Groups:
         return [order[start:stop] for start, stop in pairwise(edges)]
 
 
+def printable(text: str) -> str:
+    """A text on one line in which what a terminal would obey, and not show, is escaped.
+
+    >>> printable("red \x1b[31m")
+    'red \\x1b[31m'
+    """
+    return "".join(
+        character if character.isprintable() or character in JOINERS else repr(character)[1:-1] for character in text
+    )
+
+
 def listed(names: Sequence[str]) -> str:
     """The first of some names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return ", ".join(map(printable, names[:NAMED])) + more
 
 
 def few_left(names: Sequence[str], sizes: NDArray[np.int64], kept: NDArray[np.int64]) -> list[str]:
@@ -80,6 +95,8 @@ def shortened(name: str, most: int) -> str:
 def crossed(parts: Mapping[str, Groups]) -> Groups:
     """One group for each combination of the parts' groups, those of the last part next to each other.
 
+    Where there are more combinations than rows, only for those that occur.
+
     Args:
         parts: by column the groups of the same rows.
 
@@ -90,13 +107,22 @@ def crossed(parts: Mapping[str, Groups]) -> Groups:
     if len(parts) == 1:
         return next(iter(parts.values()))
     of_parts = np.stack([groups.codes for groups in parts.values()])
-    codes = np.ravel_multi_index(
-        tuple(np.maximum(of_parts, 0)), [len(groups.values) for groups in parts.values()]
-    ).astype(np.int64)
-    codes[(of_parts < 0).any(axis=0)] = -1
-    values = tuple(product(*(groups.values for groups in parts.values())))
-    named = product(*([f"{column}={name}" for name in groups.names] for column, groups in parts.items()))
-    return Groups(codes, values, tuple(map(", ".join, named)), numbered=False)
+    sizes = [len(groups.values) for groups in parts.values()]
+    inside = np.all(of_parts >= 0, axis=0)
+    codes = np.full(of_parts.shape[1], -1, dtype=np.int64)
+    if math.prod(sizes) <= len(codes):
+        combinations = np.indices(sizes).reshape(len(sizes), -1)
+        codes[inside] = np.ravel_multi_index(tuple(of_parts[:, inside]), sizes)
+    else:
+        combinations, found = np.unique(of_parts[:, inside], axis=1, return_inverse=True)
+        codes[inside] = found.reshape(-1)
+    values = [[groups.values[i] for i in row] for groups, row in zip(parts.values(), combinations, strict=True)]
+    named = [
+        [f"{column}={groups.names[i]}" for i in row]
+        for (column, groups), row in zip(parts.items(), combinations, strict=True)
+    ]
+    joined = tuple(map(", ".join, zip(*named, strict=True)))
+    return Groups(codes, tuple(zip(*values, strict=True)), joined, numbered=False)
 
 
 def encode(name: str, values: Any, class_names: Sequence[str] | None = None) -> Groups:
@@ -111,6 +137,7 @@ def encode(name: str, values: Any, class_names: Sequence[str] | None = None) -> 
         ArgumentError: nulls, or an int that is no class.
         ArgumentTypeError: floats or anything else that groups can't be made of.
     """
+    name = printable(name)
     array = _arrow(name, values)
     if array.null_count:
         row = array.is_valid().index(False)

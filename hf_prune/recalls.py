@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_prune.arguments import did_you_mean
+from hf_prune.arguments import did_you_mean, no_mask
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups
 
@@ -211,6 +211,7 @@ def _counted(predictions: Any, references: Any, of_rows: Any = None, *, groups: 
 
 
 def _array(argument: str, value: Any) -> NDArray[Any]:
+    no_mask(argument, value)
     try:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged, or a tensor that numpy can't read

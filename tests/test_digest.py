@@ -18,7 +18,7 @@ from datasets import (
     load_from_disk,
 )
 
-from hf_prune.digest import BLOCK, _cache, _Node, column_digest
+from hf_prune.digest import BLOCK, _cache, _Node, column_digest, column_parts
 
 
 def digest(values, feature=None):
@@ -107,6 +107,35 @@ def test_parts_are_small_and_no_matter(monkeypatch, kind):
     assert digest(values, Value(kind)) == whole
     assert len(sizes) > 3
     assert max(sizes) < 3000
+
+
+LONG_AFTER_SHORT = {
+    "text": ["a"] * 2000 + ["b" * 900] * 40 + ["c"] * 5 + ["d" * 5000] + [""] * 9,
+    "views": pa.array(["a"] * 2000 + ["b" * 900] * 40 + ["d" * 5000], pa.string_view()),
+    "lists": [[1]] * 2000 + [[2] * 120] * 40 + [[3] * 600, None, []],
+    "lists of text": [["a"]] * 1000 + [["b" * 100] * 9] * 40 + [[None, "c" * 5000], None],
+    "structs": [{"x": 1, "y": "a"}] * 1000 + [{"x": 2, "y": "b" * 900}] * 40 + [None],
+    "dictionary": pa.array(["a"] * 1000 + ["b" * 900] * 40 + [None]).dictionary_encode(),
+    "bytes": [b"a"] * 100 + [b"b" * 900] * 40,
+    "arrays": pa.array([[1.0] * 100] * 60, pa.list_(pa.float64(), 100)),
+}
+
+
+@pytest.mark.parametrize("values", LONG_AFTER_SHORT.values(), ids=LONG_AFTER_SHORT.keys())
+@pytest.mark.parametrize("selected", [False, True])
+def test_parts_are_small_where_long_rows_follow_short_ones(monkeypatch, values, selected):
+    table = pa.table({"c": values if isinstance(values, pa.Array) else pa.array(values)})
+    dataset = Dataset(table)
+    if selected:
+        dataset = dataset.select([*range(len(table) - 1), len(table) - 1, 0])
+    whole, limit = column_digest(dataset, "c"), 4000
+    monkeypatch.setattr("hf_prune.digest.BYTES_AT_A_TIME", limit)
+    parts = list(column_parts(dataset, "c"))
+    assert sum(map(len, parts)) == len(dataset)
+    assert all(len(part) == 1 or len(str(part.to_pylist())) < 2.5 * limit for part in parts)
+    assert len(parts) < 120
+    again = Dataset(table) if not selected else Dataset(table).select([*range(len(table) - 1), len(table) - 1, 0])
+    assert column_digest(again, "c") == whole
 
 
 def test_numbers_over_several_blocks(tmp_path):

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_prune.arguments import no_mask
 from hf_prune.dynamics.formulas import OneLabel, signals_of, values_of
 from hf_prune.dynamics.rows import check_finite
 from hf_prune.errors import ArgumentError, ArgumentTypeError
@@ -16,6 +17,8 @@ WANTED = (
 
 def signals_from_logits(logits: ArrayLike, labels: ArrayLike) -> tuple[dict[str, NDArray[np.float32]], NDArray[Any]]:
     """Signals by name, each (epochs, n), and the (n,) labels, of what TrainingDynamics.from_logits takes."""
+    no_mask("logits", logits)
+    no_mask("labels", labels)
     try:
         logits, labels = np.asarray(logits), np.asarray(labels)
     except ValueError as error:

@@ -5,6 +5,9 @@ import re
 from typing import Any
 
 from huggingface_hub import DatasetCard
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from hf_prune.errors import ArgumentError
 
 TAG = "hf_prune"
 TITLE = "## How the rows were selected"
@@ -34,10 +37,20 @@ def amended(card: str, text: str, config: str, split: str) -> str:
 
 
 def parsed(card: str) -> DatasetCard:
-    """The card as its data and its text; a card without data gets empty ones."""
+    """The card as its data and its text; a card without data gets empty ones.
+
+    Raises:
+        ArgumentError: its data are no mapping in YAML.
+    """
     if not card.startswith("---\n"):
         card = f"---\n\n---\n\n{card.lstrip()}"
-    return DatasetCard(card, ignore_metadata_errors=True)
+    try:
+        return DatasetCard(card, ignore_metadata_errors=True)
+    except (YAMLError, ValueError) as error:
+        raise ArgumentError(
+            "`repo_id`: what stands between the two lines --- at the top of the repository's README.md is no mapping "
+            f"in YAML; mend it there and push again: {error}"
+        ) from error
 
 
 def plain(value: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from huggingface_hub import CommitInfo, CommitOperationAdd
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
+from hf_prune.errors import ArgumentError
 from hf_prune.hub.data_files import Splits, with_data_files
 from hf_prune.hub.repository import CARD, Repository
 
@@ -61,4 +62,10 @@ def _card(repository: Repository, revision: str | None) -> str:
         file = repository.api.hf_hub_download(repository.full_id, CARD, repo_type="dataset", revision=revision)
     except EntryNotFoundError:
         return ""
-    return Path(file).read_text(encoding="utf-8")
+    try:
+        return Path(file).read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise ArgumentError(
+            f"`repo_id`: the {CARD} of {repository.full_id!r} is not in UTF-8 ({error}); save it in UTF-8 and push "
+            "again"
+        ) from error

@@ -57,8 +57,10 @@ class Centred:
         largest = 2.0 * max(float(points.max()), -float(points.min())) * math.sqrt(points.shape[1])
         if not largest < 2.0**510:
             raise ArgumentError("`embeddings`: so large that squared distances overflow; scale them down")
+        if 0 < largest < 2.0**-500:
+            raise ArgumentError("`embeddings`: so small that squared distances underflow; scale them up")
         # A power of two is exact; it brings every norm below 2.
-        self.scale = 2.0 ** min(1000, -math.floor(math.log2(largest))) if largest > 0 else 1.0
+        self.scale = 2.0 ** -math.floor(math.log2(largest)) if largest > 0 else 1.0
 
     def __getitem__(self, rows: slice | Ints) -> Floats:
         centred: Floats = (self.points[rows] - self.center) * self.scale

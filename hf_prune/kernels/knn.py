@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hf_prune.kernels import Floats, Ints, candidates
 from hf_prune.kernels.candidates import FLOAT64_UNIT, Centred, rounding
+from hf_prune.kernels.copies import row_keys, stand_ins
 from hf_prune.kernels.fast import loops
 from hf_prune.kernels.measure import closest
 from hf_prune.kernels.proposers import proposers
@@ -19,28 +20,47 @@ WORKING_BYTES = 64 * 2**20
 
 
 def nearest_neighbors(
-    points: NDArray[Any], k: int, track: Callable[[list[slice]], Iterable[slice]] = iter, *, rows: Ints | None = None
+    points: NDArray[Any],
+    k: int,
+    track: Callable[[list[slice]], Iterable[slice]] = iter,
+    *,
+    rows: Ints | None = None,
+    keys: NDArray[np.uint64] | None = None,
 ) -> tuple[Ints, Floats]:
     """The k nearest other rows of every row, nearest first, ties to the lower row.
 
     A row is never its own neighbour, but its duplicates are. Candidates are proposed in low precision (see
     `candidates`) and measured in float64, always in the same order of summation. A row whose k-th neighbour is not
     certainly nearer than all that was left out is proposed again in higher precision, at last in float64. So the
-    result does not depend on which way it was found.
+    result does not depend on which way it was found. Of more than k + 1 equal rows only the first are searched.
 
     Args:
         points: (n, d) finite floats of any width.
         k: 0 <= k < n.
         track: what goes through the tiles of rows, such as a progress bar.
         rows: (m,) int64, those to search for; all by default.
+        keys: (n,) what `copies.row_keys` gives of the points, if it is there.
 
     Returns:
         (m, k) int64 rows and (m, k) float64 distances.
 
-    Cost: O(m n d) time; some 150 MB beside the result, and without numba one float32 copy of `points`.
+    Cost: O(m n d) time, where n and m count no more than k + 1 of equal rows; some 150 MB beside the result, without
+    numba one float32 copy of `points`, and a copy of what is searched where more rows are equal.
     """
     points = np.asarray(points)
     rows = np.arange(len(points)) if rows is None else rows
+    stand_in = stand_ins(points, k, row_keys(points) if keys is None else keys) if k and len(rows) else None
+    if stand_in is None:
+        return _search(points, k, track, rows)
+    among = np.flatnonzero(stand_in == np.arange(len(points)))
+    searched, place = np.unique(stand_in[rows], return_inverse=True)
+    neighbors, distances = _search(points[among], k, track, np.searchsorted(among, searched))
+    return among[neighbors][place], distances[place]
+
+
+def _search(
+    points: NDArray[Any], k: int, track: Callable[[list[slice]], Iterable[slice]], rows: Ints
+) -> tuple[Ints, Floats]:
     neighbors, squared = np.empty((len(rows), k), dtype=np.int64), np.empty((len(rows), k))
     if k == 0 or not len(rows):
         return neighbors, squared

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hf_prune.kernels import Floats, Ints
 from hf_prune.kernels.candidates import Centred
+from hf_prune.kernels.copies import row_keys
 from hf_prune.kernels.knn import nearest_neighbors
 from hf_prune.kernels.tiles import tiles
 
@@ -75,16 +76,19 @@ def approximate_neighbors(
     """
     points = np.asarray(points)
     members, nearby = _clusters(points, k)
+    keys = row_keys(points)
     neighbors, distances = np.empty((len(points), k), dtype=np.int64), np.empty((len(points), k))
     # K-means can leave clusters empty.
     for cluster in track([cluster for cluster, rows in enumerate(members) if len(rows)]):
         rows = members[cluster]
         # Ascending, so that ties still go to the lower row.
         among = np.sort(np.concatenate([members[other] for other in nearby[cluster]]))
-        near, distances[rows] = nearest_neighbors(points[among], k, rows=np.searchsorted(among, rows))
+        near, distances[rows] = nearest_neighbors(
+            points[among], k, rows=np.searchsorted(among, rows), keys=keys[among]
+        )
         neighbors[rows] = among[near]
     sample = np.unique(np.linspace(0, len(points) - 1, SAMPLED).astype(np.int64))
-    exact = nearest_neighbors(points, k, rows=sample)[1]
+    exact = nearest_neighbors(points, k, rows=sample, keys=keys)[1]
     # By distance: of equally near rows any is right.
     as_near = distances[sample] <= exact[:, -1:]
     return Neighbors(neighbors, distances, float(as_near.mean()))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hf_prune.budget import plain_keep, resolve_keep
 from hf_prune.errors import ArgumentError
-from hf_prune.groups import Groups, few_left
+from hf_prune.groups import Groups, few_left, printable
 from hf_prune.selection.evidence import Evidence, put
 from hf_prune.selection.source import Source
 from hf_prune.selection.step import Step
@@ -186,16 +186,18 @@ class SelectionData:
         lines += [UNKNOWN] if method is None else method.summarise(self.details)
         table = self.group_table()
         if table:
-            width = max(5, *(len(row["group"]) for row in table))
+            groups = [printable(row["group"]) for row in table]
+            width = max(5, *map(len, groups))
             head = "  recall before" if "recall" in table[0] else ""
             lines.append(f"{'group':<{width}}  {'rows':>9}  {'kept':>9}  density{head}")
-            for row in table:
-                line = f"{row['group']:<{width}}  {row['size']:>9,}  {row['kept']:>9,}  {row['density']:>7.3f}"
+            for group, row in zip(groups, table, strict=True):
+                line = f"{group:<{width}}  {row['size']:>9,}  {row['kept']:>9,}  {row['density']:>7.3f}"
                 lines.append(line + _recall(row))
         names, sizes, kept = ([row[key] for row in table] for key in ("group", "size", "kept"))
         warnings = [*self.details.get("warnings", ()), *few_left(names, np.array(sizes), np.array(kept))]
         lines += [f"warning: {warning}" for warning in warnings]
-        return "\n  ".join([f"{len(self):,} of {self.n:,} rows kept ({len(self) / self.n:.1%})", *lines])
+        whole = f"{len(self):,} of {self.n:,} rows kept ({len(self) / self.n:.1%})"
+        return "\n  ".join([whole, *map(printable, lines)])
 
 
 def _recall(row: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hf_prune.arguments import whole_number
 from hf_prune.errors import ArgumentError
+from hf_prune.groups import printable
 from hf_prune.selection.data import UNKNOWN, SelectionData
 
 
@@ -116,14 +117,15 @@ def explain(selection: SelectionData, i: Any) -> str:
         *earlier, _ = selection.steps
         more = f"one of the first {len(earlier)} steps, whose scores are not on record"
         by = "the first step" if len(earlier) == 1 else more
-        return f"{title}\n  by {by}: {'; '.join(map(str, earlier))}"
+        steps = "; ".join(map(str, earlier))
+        return f"{title}\n  {printable(f'by {by}: {steps}')}"
     if row.is_kept and selection.rank is not None:
         place = selection.rank[np.searchsorted(selection.indices, i)]
         title += f", picked {ordinal(place)} of {len(selection)}"
     lines = [str(selection.steps[-1])]
     if selection.unlabelled[i]:
         lines.append(f"it has no label, and such rows were {'all kept' if row.was_picked else 'left out'}")
-        return "\n  ".join([title, *lines])
+        return "\n  ".join([title, *map(printable, lines)])
     if (groups := selection.groups) is not None and groups.codes[i] >= 0:
         kept, of = (row.kept & row.peers).sum(), row.peers.sum()
         lines.append(f"group {groups.names[groups.codes[i]]!r}: {kept} of {of} rows kept")
@@ -133,7 +135,8 @@ def explain(selection: SelectionData, i: Any) -> str:
             f"{len(selection)} rows that at(keep=) left"
         )
     method = selection.steps[-1].build()
-    return "\n  ".join([title, *lines, *([UNKNOWN, *row.by_score()] if method is None else method.explain(row))])
+    lines += [UNKNOWN, *row.by_score()] if method is None else method.explain(row)
+    return "\n  ".join([title, *map(printable, lines)])
 
 
 def ordinal(place: Any) -> str:

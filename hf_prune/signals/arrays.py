@@ -7,6 +7,7 @@ import pyarrow as pa
 from datasets import Dataset
 from numpy.typing import NDArray
 
+from hf_prune.arguments import no_mask
 from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError
 from hf_prune.labels import check_column, stored_column
 
@@ -22,6 +23,7 @@ def float_array(dataset: Dataset, name: str, value: Any, ndim: int) -> NDArray[A
     if isinstance(value, str):
         check_column(dataset, name, value)
         name, value = f"{name} (column {value!r})", _column_floats(dataset, name, value, ndim)
+    no_mask(name, value)
     shape = "(n,)" if ndim == 1 else "(n, d)"
     try:
         array: NDArray[Any] = np.asarray(value)
