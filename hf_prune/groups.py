@@ -57,7 +57,7 @@ class Groups:
 
 
 def printable(text: str) -> str:
-    """A text on one line in which what a terminal would obey, and not show, is escaped.
+    r"""A text on one line in which what a terminal would obey, and not show, is escaped.
 
     >>> printable("red \x1b[31m")
     'red \\x1b[31m'
@@ -102,7 +102,7 @@ def crossed(parts: Mapping[str, Groups]) -> Groups:
 
     >>> both = crossed({"label": encode("label", [0, 1, 1]), "site": encode("site", ["a", "b", "a"])})
     >>> both.codes.tolist(), both.names[1], both.values[1]
-    ([0, 3, 2], 'label=0, site=b', (0, 'b'))
+    ([0, 2, 1], 'label=1, site=a', (1, 'a'))
     """
     if len(parts) == 1:
         return next(iter(parts.values()))

@@ -72,6 +72,7 @@ class LossTap(Tap):
 
     def check(self) -> None:
         if not self._recorded and self._loss is None:
+            self._finder.remove()  # a run that ends so says to no callback that it has ended
             raise ArgumentError(UNFOUND)
         super().check()
 
