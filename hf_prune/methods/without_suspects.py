@@ -160,7 +160,9 @@ def _why_not(method: Method, available: frozenset[str], run: Callable[[], Traini
 
 
 def _share_mostly_wrong(dynamics: TrainingDynamics) -> float:
-    """The share of rows that were predicted wrong in half of the epochs that showed them, or in more."""
+    """The share of rows that were predicted wrong in half of the epochs that showed them, or in more; 0 if unknown."""
+    if "correct" not in dynamics.signals:
+        return 0.0
     wrong, right = (np.zeros(len(dynamics), dtype=np.int64) for _ in range(2))
     for correct in dynamics["correct"]:
         wrong += correct == 0

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from hf_prune.comparison import SHORTER
+
 FULL = "all rows"
 """The method of the models that trained on all rows, for as many steps as those on coresets."""
 
-FEWER = "all rows, keep x steps"
+FEWER = SHORTER
 """The method of the models that trained on all rows, for a coreset's share of these steps."""
 
 Cell = tuple[Any, ...]

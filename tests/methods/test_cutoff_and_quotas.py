@@ -126,6 +126,13 @@ def test_where_drop_holds_nothing_back(caplog):
     assert f"  {note}" in selection.summary()
 
 
+def test_a_run_that_says_nothing_of_predictions_is_no_hindrance():
+    run = TrainingDynamics({"el2n": np.ones((2, 20))}, np.arange(20) % 2)
+    ds = Dataset.from_dict({"label": [row % 2 for row in range(20)]})
+    selection = ds.prune("drop", keep=6, dynamics=run, recalls=[0.5, 0.9]).selection
+    assert selection.details["notes"] == ["cutoff 0: no embeddings were passed, and the dynamics hold no features"]
+
+
 def test_few_suspects_are_no_warning(caplog):
     _, labels, _, run = clusters(0.0)
     given = {"keep": 30, "dynamics": run, "recalls": [0.5] * CLASSES}
