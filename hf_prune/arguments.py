@@ -69,7 +69,10 @@ def instance_of(name: str, value: Any, kind: type, example: str) -> Any:
 
 
 def no_mask(name: str, value: Any) -> None:
-    """Refuse a numpy array of which entries are masked: numpy's functions read what the mask hides."""
+    """Refuse a numpy array of which entries are masked, or a list of such: numpy reads what the mask hides."""
+    if isinstance(value, list | tuple) and value and isinstance(value[0], list | tuple | np.ndarray):
+        for part in value:
+            no_mask(name, part)
     if hidden := int(np.ma.getmaskarray(value).sum()) if isinstance(value, np.ma.MaskedArray) else 0:
         raise ArgumentError(
             f"`{name}`: wanted an array without a mask, got one that hides {hidden} of {value.size} entries; drop "

@@ -1,6 +1,7 @@
 """One digest per column of a dataset, by which rows are recognised whatever happened to their storage."""
 
 import hashlib
+import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 BYTES_AT_A_TIME = 2**24
 """How much of a column is in memory at once; the digest doesn't depend on it."""
 
-FILES_AT_A_TIME = 50
-"""How many rows are read at once of a column of bytes, images or sounds, which may be as large as they like."""
+UNKNOWN_FILE_BYTES = BYTES_AT_A_TIME // 50
+"""What a file counts as whose size can't be told, such as one inside an archive."""
 
 BLOCK = 2**16
 """How many numbers get one width, which is part of the digest's definition, and rows are measured at once."""
@@ -64,8 +65,7 @@ def column_parts(dataset: Dataset, column: str) -> Iterator[Any]:
     stored_bytes = np.empty(0) if rows is None else _row_bytes(stored)
     holds_bytes = "binary" in str(dataset.features.arrow_schema.field(column).type)
     with tqdm(total=len(dataset), desc=f"Digest of {column!r}", unit="row", delay=2, leave=False) as progress:
-        step = FILES_AT_A_TIME if holds_bytes else BLOCK
-        for block in (slice(start, start + step) for start in range(0, len(dataset), step)):
+        for block in (slice(start, start + BLOCK) for start in range(0, len(dataset), BLOCK)):
             sizes = _row_bytes(stored[block]) if rows is None else stored_bytes[rows[block]]
             for part in _parts(sizes, block.start):
                 array = plain_array(stored[part] if rows is None else stored.take(pa.array(rows[part])))
@@ -86,7 +86,7 @@ def _parts(sizes: NDArray[np.int64], first: int) -> Iterator[slice]:
 
 
 def _row_bytes(values: Any) -> NDArray[np.int64]:
-    """(n,) how many bytes the values of each row take."""
+    """(n,) how many bytes the values of each row take, those of the files that they name included."""
     if isinstance(values, pa.ChunkedArray):
         return np.concatenate([np.zeros(0, dtype=np.int64), *map(_row_bytes, values.chunks)])
     if isinstance(values, pa.ExtensionArray):
@@ -98,6 +98,8 @@ def _row_bytes(values: Any) -> NDArray[np.int64]:
         return of_rows
     if types.is_struct(kind):
         fields = [np.zeros(len(values), dtype=np.int64), *map(_row_bytes, values.flatten())]
+        if {"bytes", "path"} == {kind.field(i).name for i in range(kind.num_fields)}:
+            fields.append(_file_bytes(*(pc.struct_field(values, name) for name in ("bytes", "path"))))
         return np.asarray(np.sum(fields, axis=0), dtype=np.int64)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
@@ -107,6 +109,17 @@ def _row_bytes(values: Any) -> NDArray[np.int64]:
         lengths = pc.binary_length(values.cast(pa.large_binary()) if kind in VIEWS else values).fill_null(0)
         return np.asarray(lengths.to_numpy(zero_copy_only=False) + 8, dtype=np.int64)
     return np.full(len(values), 1 if types.is_null(kind) else max(1, kind.bit_width // 8), dtype=np.int64)
+
+
+def _file_bytes(stored: Any, paths: Any) -> NDArray[np.int64]:
+    """(n,) the sizes of the files of images or sounds that are stored as a path alone, else 0."""
+    sizes = np.zeros(len(paths), dtype=np.int64)
+    for row in np.flatnonzero(pc.and_(stored.is_null(), paths.is_valid()).to_numpy(zero_copy_only=False)).tolist():
+        try:
+            sizes[row] = os.path.getsize(paths[row].as_py())
+        except (OSError, ValueError):
+            sizes[row] = UNKNOWN_FILE_BYTES
+    return sizes
 
 
 def column_digests(dataset: Dataset) -> dict[str, str]:

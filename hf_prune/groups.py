@@ -33,12 +33,14 @@ class Groups:
         names: the values as text, or the names of a ClassLabel.
         numbered: whether a model's class numbers are positions in `values`; not so for text, which may have been
             numbered in any order, and for groups other than the labels.
+        parts: of combinations of columns, for each column the values and names of its groups; else empty.
     """
 
     codes: NDArray[np.int64]
     values: tuple[Any, ...]
     names: tuple[str, ...]
     numbered: bool = True
+    parts: tuple[frozenset[Any], ...] = ()
 
     @property
     def sizes(self) -> NDArray[np.int64]:
@@ -48,6 +50,11 @@ class Groups:
     def take(self, rows: NDArray[np.int64]) -> "Groups":
         """The groups of `rows` alone; groups that none of these is in stay, without rows."""
         return replace(self, codes=self.codes[rows])
+
+    def could_hold(self, key: Any) -> bool:
+        """Whether `key` is a combination of groups that exist, by value or name, though perhaps no row has it."""
+        fits = isinstance(key, tuple) and 0 < len(key) == len(self.parts)
+        return fits and all(one in part for one, part in zip(key, self.parts, strict=True))
 
     def rows(self) -> list[NDArray[np.int64]]:
         """For each group its rows, ascending."""
@@ -122,7 +129,8 @@ def crossed(parts: Mapping[str, Groups]) -> Groups:
         for (column, groups), row in zip(parts.items(), combinations, strict=True)
     ]
     joined = tuple(map(", ".join, zip(*named, strict=True)))
-    return Groups(codes, tuple(zip(*values, strict=True)), joined, numbered=False)
+    known = tuple(frozenset((*groups.values, *groups.names)) for groups in parts.values())
+    return Groups(codes, tuple(zip(*values, strict=True)), joined, numbered=False, parts=known)
 
 
 def encode(name: str, values: Any, class_names: Sequence[str] | None = None) -> Groups:

@@ -199,15 +199,17 @@ def _counted(predictions: Any, references: Any, of_rows: Any = None, *, groups: 
     wanted, position = "`recalls`: wanted the group of each held-out row", _positions(groups)
     try:
         keys = of_rows.tolist() if isinstance(of_rows, np.ndarray) else list(of_rows)
-        codes = [position.get(tuple(key) if isinstance(key, list) else key, -1) for key in keys]
+        keys = [tuple(key) if isinstance(key, list) else key for key in keys]
+        codes = np.array([position.get(key, -1) for key in keys], dtype=np.int64)
     except TypeError as error:  # not iterable, or a group that is no value
         raise ArgumentTypeError(f"{wanted}, by value or name: {error}") from error
     if len(codes) != len(true):
         raise ArgumentError(f"{wanted}, got {len(true)} rows and {len(codes)} groups")
-    if -1 in codes:
-        row = codes.index(-1)
-        raise ArgumentError(f"`recalls`: row {row} is of {_unknown(keys[row], groups)}")
-    return _shares(predicted == true, np.array(codes), len(groups.names))
+    for row in np.flatnonzero(codes < 0).tolist():
+        if not groups.could_hold(keys[row]):
+            raise ArgumentError(f"`recalls`: row {row} is of {_unknown(keys[row], groups)}")
+    some = codes >= 0  # the others are of combinations that no row of the dataset has
+    return _shares((predicted == true)[some], codes[some], len(groups.names))
 
 
 def _array(argument: str, value: Any) -> NDArray[Any]:
@@ -222,6 +224,8 @@ def _from_mapping(given: Mapping[Any, Any], groups: Groups) -> NDArray[np.float6
     position = _positions(groups)
     values = np.full(len(groups.names), np.nan)
     for key, recall in given.items():
+        if groups.could_hold(key) and key not in position:
+            continue  # of a combination that no row has
         if key not in position:
             raise ArgumentError(f"`recalls`: {_unknown(key, groups)}")
         if not np.isnan(values[position[key]]):

@@ -103,10 +103,25 @@ def test_parts_are_small_and_no_matter(monkeypatch, kind):
 
     monkeypatch.setattr("hf_prune.digest._Node.update", update)
     monkeypatch.setattr("hf_prune.digest.BYTES_AT_A_TIME", 2000)
-    monkeypatch.setattr("hf_prune.digest.FILES_AT_A_TIME", 7)
     assert digest(values, Value(kind)) == whole
     assert len(sizes) > 3
     assert max(sizes) < 3000
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_parts_are_bounded_by_the_sizes_of_files(monkeypatch, tmp_path, nested):
+    """Rows of images that are paths take a few bytes, and the files what they like."""
+    draw = np.random.default_rng(0)
+    for number in range(20):
+        PIL.Image.fromarray(draw.integers(0, 255, (20, 20), dtype=np.uint8)).save(tmp_path / f"{number}.png")
+    paths = [str(tmp_path / f"{number}.png") for number in range(20)]
+    rows, kind = ([[path, path] for path in paths], LargeList(Image())) if nested else (paths, Image())
+    dataset = Dataset.from_dict({"c": [*rows, None]}, features=Features({"c": kind}))
+    monkeypatch.setattr("hf_prune.digest.BYTES_AT_A_TIME", 3000)
+    parts = list(column_parts(dataset, "c"))
+    assert sum(map(len, parts)) == 21
+    assert max(part.nbytes for part in parts) < 4000
+    assert 3 < len(parts) < 21
 
 
 LONG_AFTER_SHORT = {

@@ -97,6 +97,25 @@ def test_recalls_of_combined_columns():
     ]
 
 
+SOME = crossed({"label": PETS.take(np.array([0, 1, 2])), "site": encode("site", ["a", "b", "c"])})
+
+
+@pytest.mark.parametrize("empty", [("cat", "b"), (1, "a"), (1, "c")])
+def test_a_recall_of_a_combination_that_no_row_has_is_of_no_matter(empty):
+    assert len(SOME.values) == 3 < 2 * 3
+    occur = dict(zip(SOME.values, (0.1, 0.2, 0.3), strict=True))
+    assert read_recalls(occur | {empty: 0.9}, SOME).values.tolist() == [0.1, 0.2, 0.3]
+    keys = [*SOME.values, empty]
+    counted = read_recalls((np.zeros(4), np.array([0, 1, 0, 1]), keys), SOME)
+    assert counted.values.tolist() == [1, 0, 1]
+    assert counted.support.tolist() == [1, 1, 1]
+    for unknown in ((0, "d"), ("cat", "a", "a"), "cat"):
+        with pytest.raises(ArgumentError, match="row 3 is of unknown class"):
+            read_recalls((np.zeros(4), np.zeros(4), [*SOME.values, unknown]), SOME)
+        with pytest.raises(ArgumentError, match="unknown class"):
+            read_recalls(occur | {unknown: 0.9}, SOME)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -9,7 +9,7 @@ import evaluate
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_prune.arguments import real_number, whole_number
+from hf_prune.arguments import no_mask, real_number, whole_number
 from hf_prune.errors import ArgumentError
 from hf_prune.recalls import CONFIDENCE, worst_class_interval
 
@@ -150,6 +150,7 @@ def _accuracies(
     """
     if not len(references):
         raise ArgumentError("`references`: wanted at least one, got none")
+    no_mask("groups", groups)  # evaluate reads the other two, and refuses masks
     if len(groups) != len(references):
         raise ArgumentError(f"`groups`: wanted one id for each of {len(references)} references, got {len(groups)}")
     ids, codes, support = np.unique(np.asarray(groups, dtype=np.int64), return_inverse=True, return_counts=True)

@@ -35,6 +35,12 @@ def test_labels():
         metric.compute(predictions=PREDICTIONS, references=REFERENCES, labels=[])
 
 
+def test_a_group_that_a_mask_hides():
+    groups = np.ma.array([0] * 7, mask=[1] + [0] * 6)
+    with pytest.raises(hf_prune.ArgumentError, match="`groups`: wanted an array without a mask, got one that hides 1"):
+        WorstGroupAccuracy().compute(predictions=PREDICTIONS, references=REFERENCES, groups=groups)
+
+
 def test_in_batches_and_combined():
     both = evaluate.combine([WorstClassAccuracy(), RecallGap()])
     for start in range(0, 7, 3):

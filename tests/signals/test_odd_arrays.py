@@ -25,6 +25,8 @@ def test_arrays_of_which_a_mask_hides_entries_are_refused(dataset):
         dataset.prune("given_scores", keep=5, scores=hidden(np.arange(N)))
     with pytest.raises(hf_prune.ArgumentError, match=f"`embeddings`: {message}"):
         dataset.prune("prototypicality", keep=5, embeddings=hidden(np.ones((N, 2))))
+    with pytest.raises(hf_prune.ArgumentError, match=f"`embeddings`: {message} 2"):
+        dataset.prune("prototypicality", keep=5, embeddings=[np.ones(2)] * (N - 1) + [hidden(np.ones(2))])
     for recalls in (hidden([0.5, 0.7]), (hidden([0, 1, 1]), [0, 1, 0]), ([0, 1, 1], hidden([0, 1, 0]))):
         with pytest.raises(hf_prune.ArgumentError, match=f"`recalls`: {message}"):
             dataset.prune("drop", keep=5, recalls=recalls)
