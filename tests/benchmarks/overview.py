@@ -31,7 +31,7 @@ ROWS = {
 }
 """What the README calls the methods of quality."""
 
-DRAWN = (worst_class.RANDOM, worst_class.BALANCED, worst_class.D2, worst_class.D2_WITHIN, worst_class.DROP)
+DRAWN = (worst_class.RANDOM, worst_class.BALANCED, worst_class.D2_BALANCED, worst_class.D2_WITHIN, worst_class.DROP)
 
 
 def text() -> str:
