@@ -34,7 +34,7 @@ def _quotas_of(n: int) -> tuple[Callable[[], NDArray[np.int64]], Callable[[NDArr
     names = tuple(map(str, range(classes)))
     groups = Groups(codes, tuple(range(classes)), names)
     recalls, budget = draw.random(classes), round(KEEP * n)
-    rule, signals = hf_prune.DRoPQuotas(), hf_prune.Signals(n, {"recalls": recalls})
+    rule, signals = hf_prune.DRoPQuotas(temperature=1.0), hf_prune.Signals(n, {"recalls": recalls})
 
     def run() -> NDArray[np.int64]:
         weights, _ = rule.weigh(groups, signals)
