@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "recording": partial(cost.text, "recording"),
     "embedding": partial(cost.text, "embedding"),
     "digest": partial(cost.text, "digest"),
+    "growth": partial(cost.text, "growth"),
     "quality": quality.text,
     "worst class": worst_class.text,
     "overview": overview.text,

@@ -1,4 +1,4 @@
-"""What hf_prune adds to a training run, to embedding and to the loading of a record.
+"""What hf_prune adds to a training run, to embedding and to the loading of a record, and how the time grows.
 
     python -m tests.benchmarks cost                             # everything
     python -m tests.benchmarks cost digest --rounds 1           # a small try of one part, printed and not kept

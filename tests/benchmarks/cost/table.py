@@ -44,7 +44,21 @@ def digest(record: Record) -> str:
     return "\n".join(markdown(["column", "whole, MB/s", "every second row, MB/s"], rows)) + "\n"
 
 
-TABLES: dict[str, Callable[[Record], str]] = {"recording": recording, "embedding": embedding, "digest": digest}
+def growth(record: Record) -> str:
+    """CPU seconds at n and 4n rows, and the second by the first."""
+    rows = [
+        [name, f"{case['n']:,}", *(f"{seconds:.3f}" for seconds in case["seconds"].values()), _ratio(case["ratio"])]
+        for name, case in record["cases"].items()
+    ]
+    return "\n".join(markdown(["what", "n", "n rows, CPU s", "4n rows, CPU s", "ratio"], rows)) + "\n"
+
+
+TABLES: dict[str, Callable[[Record], str]] = {
+    "recording": recording,
+    "embedding": embedding,
+    "digest": digest,
+    "growth": growth,
+}
 
 
 def text(name: str, folder: Path = Path(__file__).parent) -> str:
