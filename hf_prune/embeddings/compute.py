@@ -31,11 +31,20 @@ from hf_prune.embeddings.transformers import POOLINGS
 from hf_prune.embeddings.values import Values, check_values, column_kind, default_column
 from hf_prune.errors import ArgumentError, ArgumentTypeError, HFPruneError
 from hf_prune.kernels.hardware import has_bfloat16_units
+from hf_prune.kernels.keyed_hash import keyed_hash
 from hf_prune.labels import check_column
 from hf_prune.models import device_of, process_state
 
 BATCHES_IN_SHARD = 16
 """Batches that a kill may cost."""
+
+PROBES = 4
+"""Rows that are computed again where vectors are found."""
+
+ROUNDING = {"float32": 1e-3, "bfloat16": 2e-2}
+"""By how much of its length a vector may differ from itself, as on another processor of the same kind."""
+
+TINY = float(np.finfo(np.float32).tiny)
 
 Batch = NDArray[np.int64]
 
@@ -52,15 +61,18 @@ def embed(
     batch_size: int = 64,
     num_workers: int = 0,
     revision: str | None = None,
-    name: str | None = None,
+    cache_key: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> NDArray[np.float32]:
     """Returns (n, d) float32, a vector for each row, read-only and mapped from a cache where it is computed only once.
 
-    The cache is keyed by the rows' content, the encoder's weights and settings, the versions of its libraries, and the
-    options that decide the vectors. After Ctrl-C or a kill the same call goes on where it stopped, and repeats at most
-    16 batches. Under `torchrun` or `accelerate launch` every process must make the call, and see the same file system;
-    each takes its part, and the vectors are those of one process. Delete the cache's folder to free its space.
+    The cache is keyed by the rows' content, the encoder's whole state (weights, buffers, options, hooks, adapters) and
+    code, with all it refers to and imports; the versions of its libraries, and the options that decide the vectors.
+    No key shows what code reads while it runs, such as a file or a service: so each call that finds vectors computes
+    those of 4 rows again, and refuses a cache that they don't fit. After Ctrl-C or a kill the same call goes on where
+    it stopped, and repeats at most 16 batches. Under `torchrun` or `accelerate launch` every process must make the
+    call, and see the same file system; each takes its part, and the vectors are those of one process. Delete the
+    cache's folder to free its space.
 
     Args:
         dataset: the n rows.
@@ -79,12 +91,16 @@ def embed(
         batch_size: rows that are encoded together, of similar length if they are texts.
         num_workers: processes that read and prepare rows.
         revision: of a checkpoint on the Hub.
-        name: of a function that can't be told from others otherwise, and for people; change it with the function.
+        cache_key: a text that stands for the encoder and processor, whatever they hold, and that you change whenever
+            the vectors do. It alone decides then, and nothing is computed again to compare: for functions that are
+            paid for, that are random, or that can't be told apart otherwise.
         cache_dir: by default the folder hf_prune/embeddings in the Hugging Face home.
 
     Raises:
         ArgumentError: an empty text or unreadable image, a text that is too long, an encoder that can't be loaded, or
             one whose numbers are not finite; the message names the row. Batches that are finished stay in the cache.
+            A cache whose vectors the encoder doesn't give any more: by more than 1e-3 of their length, or 2e-2 with
+            bfloat16, which is for rounding. A folder that can't be written.
         ArgumentTypeError: the column holds neither texts nor images, or an argument is of another type.
         MissingExtraError: only sentence-transformers, which is not installed, can run the checkpoint.
 
@@ -104,6 +120,8 @@ def embed(
     batch_size = whole_number("batch_size", batch_size, at_least=1)
     num_workers = whole_number("num_workers", num_workers, at_least=0)
     truncate, state = true_or_false("truncate", truncate), process_state()
+    if cache_key is not None and not isinstance(cache_key, str):
+        raise ArgumentTypeError(f'`cache_key`: wanted a text, as in cache_key="my-encoder 1", got {cache_key!r}')
     if column is not None:
         check_column(dataset, "column", column)
     elif processor is None or hasattr(processor, "save_pretrained"):
@@ -112,7 +130,7 @@ def embed(
     if column is not None:
         kind, holds = column_kind(dataset, column), f"{column!r} holds {dataset.features[column]}"
         check_values(dataset, column, kind)
-    how: dict[str, Any] = {"pooling": pooling, "truncate": truncate, "revision": revision, "name": name}
+    how: dict[str, Any] = {"pooling": pooling, "truncate": truncate, "revision": revision}
     chosen = encoder_of(encoder, processor, kind, holds, state.device, **how)
     if precision == "auto":
         precision = "bfloat16" if _has_bfloat16(chosen.model) else "float32"
@@ -120,16 +138,18 @@ def embed(
     columns = dataset.column_names if column is None else [column]
     content = [(one if chosen.whole_rows else "", column_digest(dataset, one)) for one in columns]
     versions = {library: version(library) for library in chosen.libraries}
-    decides = repr((chosen.identity, versions, precision, batch_size, BATCHES_IN_SHARD, content))
+    device = device_of(chosen.model).type if chosen.model is not None else None
+    encodes = (chosen.identity(cache_key), versions, precision, device)
+    decides = repr((encodes, batch_size, BATCHES_IN_SHARD, content))
     key = hashlib.blake2b(decides.encode(), digest_size=16).hexdigest()
     if len(set(gather_object([key]))) > 1:
         raise ArgumentError(
             "`dataset`, `encoder`: not the same in all processes, as after training with batch statistics that each "
             "keeps for itself; save the model in one, and pass its folder in all"
         )
-    about = {"encoder": name or encoder_name(encoder), "columns": columns, "precision": precision}
+    about = {"encoder": cache_key or encoder_name(encoder), "columns": columns, "precision": precision}
     root = Path(HF_HOME) / "hf_prune" / "embeddings" if cache_dir is None else Path(cache_dir)
-    file = VectorFile(root / key, about | {"versions": versions})
+    file = VectorFile(root / key, len(dataset), about | {"versions": versions}, compared=cache_key is None)
     values = Values(dataset.select_columns(columns), None if chosen.whole_rows else column)
     plan = partial(batches_of, dataset, column if kind == "text" else None, batch_size)
     _fill(file, _Computation(values, plan, chosen, precision, num_workers), state)
@@ -160,9 +180,11 @@ def _fill(file: VectorFile, computation: "_Computation", state: PartialState) ->
     """Computes what is missing, each process its part."""
     main = state.is_main_process
     # Of two runs at the same time the second waits, and finds it done.
-    lock: Any = FileLock(file.folder / "lock") if main and not file.complete else nullcontext()
+    waits = main and not file.complete
+    _in_all(lambda: file.make_folder() if waits else None)
+    lock: Any = FileLock(file.folder / "lock") if waits else nullcontext()
     with lock:
-        _in_all(lambda: computation.begin(file) if main and not (file.complete or file.begun) else None)
+        _in_all(lambda: computation.find(file) if main else None)
         (missing,) = broadcast_object_list([None if not main or file.complete else file.missing()])
         if missing is not None:
             shards = missing[state.process_index :: state.num_processes]
@@ -198,11 +220,18 @@ class _Computation:
         batches = self.plan()
         return [batches[start:][:BATCHES_IN_SHARD] for start in range(0, len(batches), BATCHES_IN_SHARD)]
 
-    def begin(self, file: VectorFile) -> None:
-        row = self.shards[-1][-1][:1]  # a short one, to see how long vectors are
+    def find(self, file: VectorFile) -> None:
+        """Begins the file, or compares some rows with what is there."""
+        found = file.complete or file.begun
+        if found and not file.compared:
+            return
+        rows = probe_rows(len(self.values)) if file.compared else self.shards[-1][-1][:1]  # a short one, for d
         with self.encoder.ready(self.precision):
-            vectors = _checked(self.encoder.encode(self.encoder.prepare(self.values[row])), row)
-        file.begin((len(self.values), vectors.shape[1]), len(self.shards))
+            vectors = _checked(self.encoder.encode(self.encoder.prepare(self.values[rows])), rows)
+        if found:
+            _compare(vectors, file, rows, self.precision)
+        else:
+            file.begin(vectors, len(self.shards))
 
     def add(self, file: VectorFile, shards: NDArray[np.int64], *, quiet: bool) -> None:
         vectors, marks = file.open()
@@ -227,6 +256,31 @@ class _Computation:
                     vectors[rows] = _checked(self.encoder.encode(next(loader)), rows, vectors.shape[1])
                     progress.update(len(rows))
                 finish_shard(vectors, marks, int(shard))
+
+
+def probe_rows(n: int) -> Batch:
+    """Returns the rows, at most PROBES and the same for each n, that are computed at every call."""
+    spread = keyed_hash(0, np.arange(8 * PROBES)) % np.uint64(n)
+    return np.array(list(dict.fromkeys(spread.tolist()))[:PROBES], dtype=np.int64)
+
+
+def _compare(vectors: NDArray[np.float32], file: VectorFile, rows: Batch, precision: str) -> None:
+    """Refuses a cache whose rows differ from `vectors`; both are of one batch, so that padding is the same."""
+    stored, most = file.probes().astype(np.float64), ROUNDING[precision]
+    if stored.shape == vectors.shape:
+        difference = np.linalg.norm(vectors - stored, axis=1) / np.maximum(np.linalg.norm(stored, axis=1), TINY)
+        at = int(difference.argmax())
+        if difference[at] <= most:
+            return
+        what = f"by {difference[at]:.2g} of its length for row {rows[at]}, where {most:.0e} would be rounding"
+    else:
+        what = f"of shape {vectors.shape} in place of {stored.shape} for {len(rows)} rows"
+    raise ArgumentError(
+        f"`encoder`: it gives other numbers than its cache, {what}, though its code and state are the same; does it "
+        'read a file or a service, or draw random numbers? Pass cache_key="...", a text that you change whenever the '
+        "vectors do and that is trusted then, or delete the cache: import shutil; "
+        f"shutil.rmtree({str(file.folder)!r})"
+    )
 
 
 def _checked(numbers: Any, rows: Batch, d: int | None = None) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-from hf_prune.embeddings.fingerprint import function_digest, model_digest, processor_digest
+from hf_prune.embeddings.fingerprint import fingerprint
 from hf_prune.embeddings.sentence_transformers import (
     Sentences,
     checkpoint_file,
@@ -35,18 +35,29 @@ class Encoder:
     """Turns the values of rows into vectors.
 
     Attributes:
-        identity: a digest of all that decides the vectors.
+        parts: the model or function and the processor, which decide the vectors, by the name of their argument.
+        settings: what else decides them.
         prepare: makes what `encode` takes; runs in the loader's workers.
         encode: makes a (batch, d) tensor or array.
         model: the module that `encode` calls, or None.
         libraries: the packages whose versions may change the vectors.
+        random: names of the model's weights that decide no vector.
     """
 
-    identity: str
+    parts: Mapping[str, Any]
+    settings: str
     prepare: Callable[[Rows], Any]
     encode: Callable[[Any], Any]
     model: nn.Module | None = None
     libraries: tuple[str, ...] = ("torch", "transformers")
+    random: Container[str] = ()
+
+    def identity(self, cache_key: str | None) -> str:
+        """Returns what tells it from others: the user's key, or else digests of its parts; and its settings."""
+        if cache_key is not None:
+            return f"{cache_key!r} {self.settings}"
+        digests = [fingerprint(argument, part, self.random) for argument, part in self.parts.items()]
+        return f"{digests} {self.settings}"
 
     @property
     def whole_rows(self) -> bool:
@@ -74,7 +85,6 @@ def encoder_of(
     pooling: str | None,
     truncate: bool,
     revision: str | None,
-    name: str | None,
 ) -> Encoder:
     """Returns the encoder that the user means, by the arguments of `embed`.
 
@@ -96,8 +106,7 @@ def encoder_of(
                 "`encoder`: wanted a checkpoint's Hub id or folder, a model, or a function from a list of values to "
                 f"(batch, d) numbers; got {encoder!r}"
             )
-        identity = name or function_digest("encoder", encoder)
-        return Encoder(f"function {identity}", attrgetter("values"), encoder, libraries=())
+        return Encoder({"encoder": encoder}, "function", attrgetter("values"), encoder, libraries=())
     if kind is None:
         if checkpoint or library or hasattr(processor, "save_pretrained"):
             raise ArgumentTypeError(
@@ -173,20 +182,17 @@ def _random_weights(source: str, model: Any, missing: Iterable[str], kind: Kind)
 
 
 def _of_sentence_transformer(model: Any, kind: Kind, truncate: bool, random: Container[str] = ()) -> Encoder:
-    """Makes an encoder of the library's model, whose settings stand in its repr and in its processor."""
+    """Makes an encoder of the library's model, which holds its processor and its settings."""
     if not model.supports(kind):
         raise ArgumentTypeError(f"`column`: holds {kind}s, and the encoder takes {model.modalities}")
-    processor = getattr(model[0], "processor", None) or getattr(model[0], "tokenizer", None)
-    saved = hasattr(processor, "save_pretrained")
-    digest = processor_digest(processor) if saved else function_digest("encoder", processor)
-    prompt = model.prompts.get(model.default_prompt_name)
-    settings = f"{model} {prompt!r} {model.truncate_dim} {model.max_seq_length}"
     return Encoder(
-        identity=f"{model_digest(model, random)} {digest} {settings} {kind} {truncate}",
+        parts={"encoder": model},
+        settings=f"{kind} {truncate}",
         prepare=Sentences(model, truncate),
         encode=partial(sentence_vectors, model),
         model=model,
         libraries=("torch", "transformers", "sentence-transformers"),
+        random=random,
     )
 
 
@@ -207,7 +213,7 @@ def _of_model(
                 "`processor`: a model needs its tokenizer or image processor, or the function that makes its batches "
                 f"of rows, as in processor=trainer.data_collator; got {processor!r}"
             )
-        kind, prepare, digest = None, Collated(processor), function_digest("processor", processor)
+        kind, prepare = None, Collated(processor)
     else:
         config = getattr(model.config, {"text": "text_config", "image": "vision_config"}[kind], model.config)
         prepare = Images(processor, "L" if getattr(config, "num_channels", 3) == 1 else "RGB")
@@ -217,6 +223,11 @@ def _of_model(
                 processor.pad_token = processor.eos_token
             limits = processor.model_max_length, getattr(config, "max_position_embeddings", None)
             prepare = Texts(processor, min(limit for limit in limits if limit), truncate)
-        digest = processor_digest(processor)
-    identity = f"{model_digest(model, random)} {digest} {kind} {truncate} {pooling} {normalize}"
-    return Encoder(identity, prepare, Vectors(model, kind, pooling, normalize), model)
+    return Encoder(
+        parts={"encoder": model, "processor": processor},
+        settings=f"{kind} {truncate} {pooling} {normalize}",
+        prepare=prepare,
+        encode=Vectors(model, kind, pooling, normalize),
+        model=model,
+        random=random,
+    )

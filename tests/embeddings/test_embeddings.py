@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset, DatasetDict, Features, Value
 
 import hf_prune
-from hf_prune.embeddings.compute import batches_of
+from hf_prune.embeddings.compute import PROBES, batches_of
 from tests import tiny_encoders
 from tests.tiny_encoders import TEXTS, Counting
 
@@ -30,12 +30,12 @@ def test_bfloat16_is_near(bert, ds, cache):
 def test_computed_once(ds, cache):
     encoder = Counting()
     first = hf_prune.embed(ds, encoder, cache_dir=cache)
-    assert len(encoder.seen) == len(ds) + 1  # one row to see how long vectors are
+    assert len(encoder.seen) == len(ds) + PROBES
     again = hf_prune.embed(ds.select(range(5)).rename_column("text", "words"), encoder, cache_dir=cache)
     np.testing.assert_array_equal(first, again)
-    assert len(encoder.seen) == len(ds) + 1
+    assert len(encoder.seen) == len(ds) + 2 * PROBES
     (folder,) = cache.iterdir()
-    assert {file.name for file in folder.iterdir()} == {"vectors.npy", "about.json", "lock"}
+    assert {file.name for file in folder.iterdir()} == {"vectors.npy", "probes.npy", "about.json", "lock"}
     assert json.loads((folder / "about.json").read_text())["encoder"] == "Counting"
 
 
@@ -110,7 +110,7 @@ def test_the_precision_is_not_that_of_a_function(ds, cache):
     assert (vectors == np.float32(1.001)).all()
 
 
-def test_a_function_that_cannot_be_read_needs_a_name(ds, cache):
+def test_a_function_that_cannot_be_read_needs_a_key(ds, cache):
     class Remote:
         def __call__(self, texts):
             return np.ones((len(texts), 2))
@@ -118,9 +118,9 @@ def test_a_function_that_cannot_be_read_needs_a_name(ds, cache):
         def __reduce__(self):
             raise TypeError("can't pickle a connection")
 
-    with pytest.raises(hf_prune.ArgumentError, match="pass name= with a text that changes"):
+    with pytest.raises(hf_prune.ArgumentError, match=r'pass cache_key="\.\.\.", a text that you change'):
         hf_prune.embed(ds, Remote(), cache_dir=cache)
-    assert hf_prune.embed(ds, Remote(), name="remote v1", cache_dir=cache).shape == (5, 2)
+    assert hf_prune.embed(ds, Remote(), cache_key="remote v1", cache_dir=cache).shape == (5, 2)
 
 
 def test_one_run_at_a_time(ds, cache):
@@ -132,10 +132,10 @@ def test_one_run_at_a_time(ds, cache):
             FileLock(folder / "lock").acquire(timeout=0)
         return [[1.0]] * len(values)
 
-    assert hf_prune.embed(ds, encoder, name="encoder", cache_dir=cache).shape == (5, 1)
+    assert hf_prune.embed(ds, encoder, cache_key="encoder", cache_dir=cache).shape == (5, 1)
     (folder,) = cache.iterdir()
     with FileLock(folder / "lock").acquire(timeout=0):  # nobody waits for what is done
-        assert hf_prune.embed(ds, encoder, name="encoder", cache_dir=cache).shape == (5, 1)
+        assert hf_prune.embed(ds, encoder, cache_key="encoder", cache_dir=cache).shape == (5, 1)
 
 
 def test_formats_change_nothing(ds, cache):

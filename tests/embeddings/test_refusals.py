@@ -1,6 +1,8 @@
 """What `embed` refuses, by name, and what stays in the cache then."""
 
+import functools
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ def test_what_is_finished_stays_after_an_error(cache):
     def fails(values):
         return [[len(value)] if value != "bad" or fixed else [np.nan] for value in values]
 
-    fixed, size = [], {"batch_size": 2, "cache_dir": cache, "name": "fails"}
+    fixed, size = [], {"batch_size": 2, "cache_dir": cache, "cache_key": "fails"}
     with pytest.raises(hf_prune.ArgumentError, match="infinite numbers for row 80;"):
         hf_prune.embed(broken, fails, **size)
     fixed.append(True)
@@ -154,3 +156,86 @@ def test_a_kill_while_the_marks_are_written_leaves_none(ds, cache, monkeypatch):
         hf_prune.embed(ds, Counting(), cache_dir=cache)
     monkeypatch.undo()
     assert hf_prune.embed(ds, Counting(), cache_dir=cache)[:, 0].tolist() == [len(text) for text in TEXTS]
+
+
+@pytest.mark.parametrize("left", [0, 60, 130])
+@pytest.mark.parametrize("name", ["vectors.npy", "probes.npy"])
+def test_a_file_that_a_full_disk_cut_is_computed_again(ds, cache, name, left):
+    first = np.array(hf_prune.embed(ds, Counting(), cache_dir=cache))
+    (file,) = cache.glob(f"*/{name}")
+    file.write_bytes(file.read_bytes()[:left])
+    np.testing.assert_array_equal(hf_prune.embed(ds, Counting(), cache_dir=cache), first)
+
+
+@pytest.mark.parametrize("name", ["vectors.partial.npy", "shards.partial.npy", "probes.npy"])
+@pytest.mark.parametrize("left", [None, 0, 60])
+def test_a_run_whose_files_were_cut_begins_again(ds, cache, name, left):
+    def stops(values):
+        if len(values) == 1 and stop:
+            raise KeyboardInterrupt
+        return [[len(value), 0] for value in values]
+
+    stop = [True]
+    with pytest.raises(KeyboardInterrupt):
+        hf_prune.embed(ds, Stopping(stops), cache_dir=cache, batch_size=1)
+    (file,) = cache.glob(f"*/{name}")
+    if left is None:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:left])
+    stop.clear()
+    vectors = hf_prune.embed(ds, Stopping(stops), cache_dir=cache, batch_size=1)
+    assert vectors[:, 0].tolist() == [len(text) for text in TEXTS]
+
+
+class Stopping:
+    """Calls a function that is no part of what it is known by."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, values):
+        return self.function(values)
+
+    def __reduce__(self):
+        return Stopping, (None,)
+
+
+@pytest.mark.parametrize("at", range(1, 4))
+def test_a_disk_that_is_full_at_any_step(ds, cache, monkeypatch, at):
+    steps, save, write = [], np.save, Path.write_text
+
+    def full(*args, does, **options):
+        steps.append(does)
+        if len(steps) == at:
+            raise OSError(28, "No space left on device")
+        return does(*args, **options)
+
+    monkeypatch.setattr(np, "save", functools.partial(full, does=save))
+    monkeypatch.setattr(Path, "write_text", lambda *args, **options: full(*args, does=write, **options))
+    with pytest.raises(hf_prune.ArgumentError, match="`cache_dir`: no room for the 4e-08 GB"):
+        hf_prune.embed(ds, Counting(), cache_dir=cache)
+    assert hf_prune.embed(ds, Counting(), cache_dir=cache)[:, 0].tolist() == [len(text) for text in TEXTS]
+
+
+def test_a_place_that_is_no_folder(ds, cache):
+    cache.write_text("a file")
+    with pytest.raises(hf_prune.ArgumentError, match=r"`cache_dir`: no place in .*; pass cache_dir="):
+        hf_prune.embed(ds, Counting(), cache_dir=cache)
+
+
+def test_two_writers_at_once_and_a_reader_give_the_same(cache):
+    ds = Dataset.from_dict({"text": ["a" * (1 + row % 50) for row in range(300)]})
+    found = []
+
+    def run():
+        found.append(np.array(hf_prune.embed(ds, Counting(), cache_dir=cache, batch_size=4)))
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    for vectors in found:
+        assert vectors[:, 0].tolist() == [len(text) for text in ds["text"]]
