@@ -1,12 +1,16 @@
 """Whose code is it, what does it refer to, and what does it say: of functions, classes and modules."""
 
 import dis
+import functools
 import hashlib
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from importlib import metadata
 from importlib.machinery import ModuleSpec
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from types import CodeType
@@ -43,47 +47,84 @@ def is_named(thing: Any) -> bool:
         return False
 
 
+@functools.cache
 def version_of(module: str) -> str:
-    root = sys.modules.get(module.partition(".")[0])
-    return str(getattr(root, "__version__", ""))
+    root = module.partition(".")[0]
+    try:
+        return metadata.version(root)
+    except metadata.PackageNotFoundError:  # the package may have another name than its module
+        return str(getattr(sys.modules.get(root), "__version__", ""))
 
 
-def source_file(module: str, package: str | None) -> str:
-    """Returns the digest of the file of a module of the user's, which code imports while it runs; nothing of others.
-
-    Args:
-        package: of the code, in case the module is named from there.
-    """
-    for name in (module, f"{package}.{module}".rstrip(".")):
-        try:
-            root = importlib.util.find_spec(name.partition(".")[0])
-            spec = importlib.util.find_spec(name) if root is not None and _is_own_file(root) else None
-        except (ImportError, ValueError):  # it may have no module at all
+def sources(modules: Iterable[str]) -> dict[str, str]:
+    """Returns the digests of the files of the user's modules among these, and of all that they import."""
+    found: dict[str, str] = {}
+    left = list(modules)
+    while left:
+        module = left.pop()
+        file = _own_file(module) if module not in found else None
+        if file is None:
             continue
-        if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
-            return hashlib.blake2b(Path(spec.origin).read_bytes(), digest_size=16).hexdigest()
-    return ""
+        content = file.read_bytes()
+        found[module] = hashlib.blake2b(content, digest_size=16).hexdigest()
+        package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+        with suppress(SyntaxError, ValueError):  # no Python
+            left += imports_in(compile(content, str(file), "exec", dont_inherit=True), package)
+    return found
+
+
+def _own_file(module: str) -> Path | None:
+    """Returns the file of a module of the user's, and None for others; nothing is imported for that."""
+    root, *inner = module.split(".")
+    try:
+        spec = importlib.util.find_spec(root)
+    except (ImportError, ValueError):  # it may be no module at all
+        return None
+    if spec is None or not _is_own_file(spec):
+        return None
+    if not inner:
+        return Path(spec.origin) if spec.origin is not None and Path(spec.origin).is_file() else None
+    places = [Path(folder, *inner) for folder in spec.submodule_search_locations or ()]
+    files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
+    return next(filter(Path.is_file, files), None)
 
 
 class Names(NamedTuple):
-    """Holds what code names: global names, attributes of anything, and modules that it imports while it runs."""
+    """Holds what code names: global names, and attributes of anything."""
 
     globals: list[str]
     attributes: list[str]
-    imports: list[str]
 
 
 def names_in(code: CodeType) -> Names:
-    found: dict[str, set[str]] = {"GLOBAL": set(), "ATTR": set(), "IMPORT": set()}
+    names, attributes = set(), set()
+    for step in chain.from_iterable(map(dis.get_instructions, _with_inner(code))):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            names.add(step.argval)
+        elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            attributes.add(step.argval)
+    return Names(sorted(names), sorted(attributes))
+
+
+def imports_in(code: CodeType, package: str | None) -> set[str]:
+    """Returns the full names of modules that code imports while it runs, and of what may be one of their parts.
+
+    Args:
+        package: what the code is in, for imports that are relative to it.
+    """
+    found: set[str] = set()
     for part in _with_inner(code):
-        for step in dis.get_instructions(part):
-            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                found["GLOBAL"].add(step.argval)
-            elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-                found["ATTR"].add(step.argval)
-            elif step.opname == "IMPORT_NAME":
-                found["IMPORT"].add(step.argval)
-    return Names(*map(sorted, found.values()))
+        steps = [step for step in dis.get_instructions(part) if step.opname != "EXTENDED_ARG"]
+        for level, wanted, step in zip(steps, steps[1:], steps[2:], strict=False):
+            if step.opname != "IMPORT_NAME":
+                continue
+            try:
+                module = importlib.util.resolve_name("." * level.argval + step.argval, package)
+            except ImportError:  # beyond the top
+                continue
+            found |= {module.rsplit(".", less)[0] for less in range(module.count(".") + 1)}
+            found |= {f"{module}.{name}" for name in wanted.argval or ()}
+    return found
 
 
 def _with_inner(code: CodeType) -> Iterator[CodeType]:

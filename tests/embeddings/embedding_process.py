@@ -29,7 +29,7 @@ def main(checkpoint, cache, kill_after):
     texts, calls = Texts.__call__, []
 
     def counted(self, rows):
-        if calls and len(calls) == kill_after + 1:  # the first is only to see how long vectors are
+        if calls and len(calls) == kill_after + 1:  # the first are the probes
             os.kill(os.getpid(), signal.SIGKILL)
         calls.append(len(rows.values))
         return texts(self, rows)
