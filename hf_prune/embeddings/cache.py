@@ -76,8 +76,8 @@ class VectorFile:
         """
         shape = (self._n, probes.shape[1])
         text = json.dumps({**self._about, "shape": shape}, indent=2)
-        self._marks.unlink(missing_ok=True)
         with self._writing(f" for the {4 * shape[0] * shape[1] / 1e9:.3g} GB of the embeddings"):
+            self._marks.unlink(missing_ok=True)
             try:
                 (self.folder / "about.json").write_text(text, encoding="utf-8")
                 np.lib.format.open_memmap(self._growing, "w+", dtype=np.float32, shape=shape)

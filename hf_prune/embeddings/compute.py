@@ -27,24 +27,16 @@ from hf_prune.arguments import one_of, true_or_false, whole_number
 from hf_prune.digest import column_digest
 from hf_prune.embeddings.cache import VectorFile, finish_shard
 from hf_prune.embeddings.encoders import Encoder, encoder_of
+from hf_prune.embeddings.probes import check_probes, probe_rows
 from hf_prune.embeddings.transformers import POOLINGS
 from hf_prune.embeddings.values import Values, check_values, column_kind, default_column
 from hf_prune.errors import ArgumentError, ArgumentTypeError, HFPruneError
 from hf_prune.kernels.hardware import has_bfloat16_units
-from hf_prune.kernels.keyed_hash import keyed_hash
 from hf_prune.labels import check_column
 from hf_prune.models import device_of, process_state
 
 BATCHES_IN_SHARD = 16
 """Batches that a kill may cost."""
-
-PROBES = 4
-"""Rows that are computed again where vectors are found."""
-
-ROUNDING = {"float32": 1e-3, "bfloat16": 2e-2}
-"""By how much of its length a vector may differ from itself, as on another processor of the same kind."""
-
-TINY = float(np.finfo(np.float32).tiny)
 
 Batch = NDArray[np.int64]
 
@@ -229,7 +221,7 @@ class _Computation:
         with self.encoder.ready(self.precision):
             vectors = _checked(self.encoder.encode(self.encoder.prepare(self.values[rows])), rows)
         if found:
-            _compare(vectors, file, rows, self.precision)
+            check_probes(vectors, file, rows, self.precision)
         else:
             file.begin(vectors, len(self.shards))
 
@@ -256,31 +248,6 @@ class _Computation:
                     vectors[rows] = _checked(self.encoder.encode(next(loader)), rows, vectors.shape[1])
                     progress.update(len(rows))
                 finish_shard(vectors, marks, int(shard))
-
-
-def probe_rows(n: int) -> Batch:
-    """Returns the rows, at most PROBES and the same for each n, that are computed at every call."""
-    spread = keyed_hash(0, np.arange(8 * PROBES)) % np.uint64(n)
-    return np.array(list(dict.fromkeys(spread.tolist()))[:PROBES], dtype=np.int64)
-
-
-def _compare(vectors: NDArray[np.float32], file: VectorFile, rows: Batch, precision: str) -> None:
-    """Refuses a cache whose rows differ from `vectors`; both are of one batch, so that padding is the same."""
-    stored, most = file.probes().astype(np.float64), ROUNDING[precision]
-    if stored.shape == vectors.shape:
-        difference = np.linalg.norm(vectors - stored, axis=1) / np.maximum(np.linalg.norm(stored, axis=1), TINY)
-        at = int(difference.argmax())
-        if difference[at] <= most:
-            return
-        what = f"by {difference[at]:.2g} of its length for row {rows[at]}, where {most:.0e} would be rounding"
-    else:
-        what = f"of shape {vectors.shape} in place of {stored.shape} for {len(rows)} rows"
-    raise ArgumentError(
-        f"`encoder`: it gives other numbers than its cache, {what}, though its code and state are the same; does it "
-        'read a file or a service, or draw random numbers? Pass cache_key="...", a text that you change whenever the '
-        "vectors do and that is trusted then, or delete the cache: import shutil; "
-        f"shutil.rmtree({str(file.folder)!r})"
-    )
 
 
 def _checked(numbers: Any, rows: Batch, d: int | None = None) -> NDArray[np.float32]:

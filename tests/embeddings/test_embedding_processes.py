@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import hf_prune
-from hf_prune.embeddings.compute import BATCHES_IN_SHARD, PROBES
+from hf_prune.embeddings.compute import BATCHES_IN_SHARD
+from hf_prune.embeddings.probes import PROBES
 from tests.embeddings.embedding_process import BATCH, N, a_dataset
 
 pytestmark = pytest.mark.process

@@ -8,7 +8,8 @@ import pytest
 from datasets import Dataset, DatasetDict, Features, Value
 
 import hf_prune
-from hf_prune.embeddings.compute import PROBES, batches_of
+from hf_prune.embeddings.compute import batches_of
+from hf_prune.embeddings.probes import PROBES
 from tests import tiny_encoders
 from tests.tiny_encoders import TEXTS, Counting
 
