@@ -219,7 +219,7 @@ def _object(thing: Any) -> Content:
         return "global", [module, reduced, version_of(module)]
     make, args, state, items, pairs = (*reduced, None, None, None)[:5]
     if isinstance(state, dict):
-        state = _given(thing, state)
+        state = _given(thing, state) or None  # as pickle has it where there is nothing
     return "object", [make, args, state, list(items or ()), dict(pairs or ())]
 
 

@@ -184,6 +184,25 @@ def test_what_a_process_has_of_its_own_does_not_count(key):
     assert key(encoder(one, torch.device("cpu"))) != key(encoder(one, torch.device("cuda:1")))
 
 
+def test_what_a_call_leaves_behind_does_not_count(key):
+    class Encoder:
+        @functools.cached_property
+        def factor(self):
+            return 3
+
+        def __call__(self, texts):
+            return [[remembered(text) * self.factor] for text in texts]
+
+    @functools.lru_cache
+    def remembered(text):
+        return len(text)
+
+    encoder = Encoder()
+    before = key(encoder)
+    encoder(["one"])
+    assert key(encoder) == before
+
+
 def test_a_compiled_model_is_known_by_its_weights(key):
     import torch
 
