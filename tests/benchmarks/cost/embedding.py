@@ -1,8 +1,10 @@
-"""What `hf_prune.embed` costs: `python -m tests.benchmarks cost embedding`, some five minutes.
+"""What `hf_prune.embed` costs: `python -m tests.benchmarks cost embedding`, some eight minutes.
 
 The whole call, digests of rows and weights and the writing of the file included, beside a bare loop over the same
 model, batches and order, which holds all vectors in memory. Texts go through a BERT of MiniLM's shape (6 x 384),
 images through a ViT of 6 x 192; weights are random, which changes no time. Both sides must give the same vectors.
+Beside them a call that finds the vectors in its cache: it digests the rows and the encoder and computes 4 rows to
+compare, or with `cache_key=` digests the rows alone.
 
 Then what bfloat16 gains and costs: the real MiniLM on sentences of film reviews, both from PyPI, in both precisions,
 and how many of the 10 nearest neighbours of each row stay the same.
@@ -10,6 +12,7 @@ and how many of the 10 nearest neighbours of each row stay the same.
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,12 +64,15 @@ def bare_loop(ds: Dataset, column: str, model: Any, processor: Any) -> NDArray[n
     return vectors
 
 
-def whole_call(ds: Dataset, column: str, model: Any, processor: Any) -> NDArray[np.float32]:
+def whole_call(ds: Dataset, column: str, model: Any, processor: Any, cache: str, **key: str) -> NDArray[np.float32]:
+    fresh = ds.select_columns([column])  # else the digest of the column would be remembered
+    how = {"processor": processor, "batch_size": BATCH, "precision": "float32"}
+    return np.array(hf_prune.embed(fresh, model, cache_dir=cache, **how, **key))
+
+
+def computed(*case: Any) -> NDArray[np.float32]:
     with tempfile.TemporaryDirectory() as folder:
-        fresh = ds.select_columns([column])  # else the digest of the column would be remembered
-        return np.array(
-            hf_prune.embed(fresh, model, processor=processor, batch_size=BATCH, precision="float32", cache_dir=folder)
-        )
+        return whole_call(*case, folder)
 
 
 CASES: dict[str, Callable[[int], tuple[Dataset, str, Any, Any]]] = {
@@ -89,16 +95,37 @@ def precisions(count: int, repeats: int) -> dict[str, Any]:
     return {"ratios": ratios(times["bfloat16"], times["float32"]), "neighbors": float(np.mean(same)) / 10}
 
 
+def found(case: tuple[Dataset, str, Any, Any], rounds: int) -> dict[str, Any]:
+    """Ratios of calls that find their vectors, with probes and by `cache_key=`, to one that computes them."""
+    with tempfile.TemporaryDirectory() as folder:  # which the untimed round fills
+        calls: dict[str, Callable[[], Any]] = {
+            "computed": partial(computed, *case),
+            "probed": partial(whole_call, *case, folder),
+            "by key": partial(whole_call, *case, folder, cache_key="1"),
+        }
+        times, vectors = paired(calls, repeats=rounds)
+    for one in vectors.values():
+        np.testing.assert_array_equal(one, vectors["computed"])
+    return {side: ratios(times[side], times["computed"]) for side in ("probed", "by key")}
+
+
 def measured(rounds: int) -> dict[str, Any]:
-    cases = {}
+    cases, hits = {}, {}
     for name, make in CASES.items():
         torch.manual_seed(0)
         case = make(ROWS)
-        sides = {"embed": lambda case=case: whole_call(*case), "bare loop": lambda case=case: bare_loop(*case)}
+        sides = {"embed": lambda case=case: computed(*case), "bare loop": lambda case=case: bare_loop(*case)}
         times, vectors = paired(sides, repeats=rounds)
         np.testing.assert_array_equal(vectors["embed"], vectors["bare loop"])
         cases[name] = {
             "seconds": {side: vars(taken) for side, taken in times.items()},
             "ratios": ratios(times["embed"], times["bare loop"]),
         }
-    return {"pairs": rounds, "rows": ROWS, "cases": cases, "precisions": precisions(ROWS, rounds)}
+        hits[name] = found(case, rounds)
+    return {
+        "pairs": rounds,
+        "rows": ROWS,
+        "cases": cases,
+        "found": hits,
+        "precisions": precisions(ROWS, rounds),
+    }
