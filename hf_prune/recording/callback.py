@@ -43,7 +43,8 @@ class PruningTrainerCallback(TrainerCallback):
 
     Give it to any Trainer, `Trainer(..., callbacks=[recorder])`, and nothing else changes: no forward pass is added,
     and weights and random numbers are those of a run without it. The values are those of the training forward passes,
-    with dropout and augmentation where the run has them. Evaluation is not recorded.
+    with dropout and augmentation where the run has them. Evaluation is not recorded. The loss that is recorded is that
+    of the task, without weights, smoothing or further terms, whatever the run trains.
 
     Works for classification with one label a row, several or a soft one, one logit with a binary loss, multiple
     choice, regression, question answering, token classification, and causal and sequence-to-sequence language models;
@@ -60,8 +61,9 @@ class PruningTrainerCallback(TrainerCallback):
     takes one of the batch's tensors, or their values. What can't be recorded is an error before the run, or after its
     first step: a model of detection, segmentation or CTC; a collate function that drops, packs or reorders rows (which
     shows where rows and batch have a column in common); a pass that takes no tensor of the batch, or only a part of
-    the model; a task that the loss contradicts that the model reports. What happens later than that ends no run: such
-    rows are NaN in that epoch, and the log says why.
+    the model; a task that the loss contradicts that the model reports; a loss that isn't made of the logits that the
+    model returns, as its gradient shows. What happens later than that ends no run: such rows are NaN in that epoch,
+    and the log says why.
 
     With several processes (`torchrun`, `accelerate launch`) the first one gets what all have seen, and has `dynamics`.
     Every checkpoint of the Trainer gets a file with the dynamics so far, `hf_prune_dynamics.safetensors`, and a run

@@ -59,8 +59,8 @@ def task_of(
 
 def check_task(
     task: str, model: nn.Module, labels: torch.Tensor, logits: torch.Tensor, *, loss: Any, items: Any, named: bool
-) -> None:
-    """Hold the task against the loss that the model reports.
+) -> bool:
+    """Hold the task against the loss that the model reports; whether it is the one that is recorded.
 
     Args:
         named: whether the user said it, who may record another loss than is trained.
@@ -76,7 +76,7 @@ def check_task(
             "the next token" if TOKENS_AHEAD[task] else "the token itself",
         )
     if loss is None or agrees(task, labels, logits, loss, items):
-        return
+        return loss is not None
     others = [] if named else _readings(model, labels, logits)
     for other in others:
         if other != task and agrees(other, labels, logits, loss, items):
@@ -92,6 +92,7 @@ def check_task(
         "squared errors" if task == "regression" else "cross-entropies",
         float(_totals(task, labels, logits)[0] / _totals(task, labels, logits)[1]),
     )
+    return False
 
 
 def _check_numbers(labels: torch.Tensor, logits: torch.Tensor, loss: Any) -> None:
