@@ -144,7 +144,7 @@ def _readings(model: nn.Module, labels: torch.Tensor, logits: torch.Tensor) -> l
         if bool(((labels < 0) | (labels > 1)).any()):
             return []
         distributions = bool((labels.sum(dim=1) - 1).abs().max() < 1e-3)
-        return ["multi-label", "soft-label"] if distributions else ["multi-label"]
+        return ["soft-label", "multi-label"] if distributions else ["multi-label"]
     if whole and labels.ndim == 2 and logits.ndim == 3 and logits.shape[1] >= labels.shape[1]:
         return ["causal-lm", "seq2seq" if _config(model, "is_encoder_decoder") else "token-classification"]
     return []
