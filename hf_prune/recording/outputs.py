@@ -34,7 +34,8 @@ def logits_in(output: Any, label_names: tuple[str, ...]) -> torch.Tensor:
     raise ArgumentError(
         "PruningTrainerCallback needs a model that returns logits, as "
         f"{' and '.join(map(repr, _wanted(label_names)))}, as a tensor or in a tuple after the loss; got {returned}. "
-        "A loss that is computed without logits can't be recorded"
+        "A loss that is computed without logits can't be recorded: train without the callback, and prune by "
+        "embeddings=, or by scores= of your own"
     )
 
 

@@ -23,6 +23,8 @@ CANNOT = {
     "Segmentation": "segmentation has a label for each pixel",
     "ForMaskGeneration": "segmentation has a label for each pixel",
     "DepthEstimation": "depth has a number for each pixel",
+    "MaskedImageModeling": "an image whose patches are painted anew has no label",
+    "ForPreTraining": "the losses of pretraining are several, or have no labels",
 }
 """What can't be recorded, by what the names of transformers' classes say."""
 

@@ -8,7 +8,7 @@ from tests.matrix.cells import EPOCHS, ROWS, TOLERANCE, Cell
 
 PAGE = Path(__file__).parents[2] / "TRAINERS.md"
 
-MODULES = ("trainers", "own_losses", "loops", "trl_", "sentence_transformers_")
+MODULES = ("trainers", "further_models", "own_losses", "loops", "trl_", "sentence_transformers_")
 """The modules of this folder that have `CELLS`, in the page's order; another trainer's cells are one more."""
 
 NOTHING = "-"
