@@ -25,6 +25,7 @@ class Gradients:
 
     def __init__(self) -> None:
         self._reached: set[str] = set()
+        self._hidden = False
 
     def follow(self, output: Any, label_names: tuple[str, ...]) -> None:
         """Follow what a training pass returned."""
@@ -36,8 +37,8 @@ class Gradients:
                 self._listen(part._base, "logits")
         if loss is not None:
             self._listen(loss, "loss")
-            if loss.grad_fn is not None and any(part.grad_fn is loss.grad_fn for part in logits):
-                self._reached.add("logits")  # one compiled function makes both, and hides what is made of what
+            # One compiled function makes both, and hides whether the loss is made of the logits.
+            self._hidden = loss.grad_fn is not None and any(part.grad_fn is loss.grad_fn for part in logits)
 
     def check(self, *, loss_agrees: bool) -> None:
         """Raise an error if a step is over and what was followed is not trained.
@@ -45,7 +46,8 @@ class Gradients:
         Args:
             loss_agrees: whether what is recorded makes the loss that the model reports.
         """
-        if "logits" not in self._reached and not (loss_agrees and "loss" in self._reached):
+        of_loss = "loss" in self._reached and (loss_agrees or self._hidden)
+        if "logits" not in self._reached and not of_loss:
             raise ArgumentError(UNTRAINED)
 
     def _listen(self, tensor: Any, name: str) -> None:

@@ -112,7 +112,9 @@ def test_losses_of_the_logits(give, loss_of):
     np.testing.assert_allclose(recorder.dynamics["loss"][0, :4], expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("give", "loss_of"), [(plain, of_hidden), (weighted_copies, reported)])
+@pytest.mark.parametrize(
+    ("give", "loss_of"), [(plain, of_hidden), (one_function, of_hidden), (weighted_copies, reported)]
+)
 def test_losses_of_something_else(give, loss_of):
     model = Model(give)
     weights = model.head.weight.detach().clone()
