@@ -7,8 +7,15 @@
 
 A small Llama is trained from scratch under TRL's SFTTrainer, with its loss on answers only. PruningTrainerCallback
 records the loss of every answer at the end of each epoch, and the trained model embeds the rows for D2. Every coreset
-then trains a new model for the same number of optimiser steps. The table gives the loss of answers that nothing has
-seen before, in nats a token. All methods have their default options, and D2 the perplexity for its score.
+then trains a new model for as many optimiser steps. The table gives the loss of unseen answers, in nats a token. All
+methods have their default options, and D2 the perplexity for its score. On the instructions made by rules none beats
+random rows: D2 equals them within the spread of 3 seeds, the others are worse (keep 50%, 20%; mean ± sd):
+
+    all rows             0.878 ± 0.077
+    random               0.929 ± 0.053   1.136 ± 0.110
+    longest answers      1.737 ± 0.057   2.615 ± 0.014    one of the four rules is left out altogether
+    perplexity, middle   1.031 ± 0.025   1.370 ± 0.098
+    D2                   0.916 ± 0.068   1.144 ± 0.058
 """
 
 from collections.abc import Sequence
@@ -130,18 +137,14 @@ def a_tokenizer(rows: Dataset) -> PreTrainedTokenizerFast:
 
 
 def fit(
-    arguments: Arguments,
-    tokenizer: PreTrainedTokenizerFast,
-    rows: Dataset,
-    test: Dataset | None,
-    seed: int,
-    recorder: hf_prune.PruningTrainerCallback | None = None,
+    arguments: Arguments, tokenizer: Any, rows: Dataset, test: Dataset | None, seed: int, *recorders: Any
 ) -> SFTTrainer:
     """Trains a new model on `rows`, with `batch_size` rows a step whatever the number of processes."""
     torch.manual_seed(seed)
     size = {"hidden_size": arguments.width, "intermediate_size": 2 * arguments.width, "num_attention_heads": 4}
     ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     config = LlamaConfig(vocab_size=len(tokenizer), num_hidden_layers=2, **size, **ends)
+    quiet = {"logging_strategy": "no", "save_strategy": "no", "report_to": "none", "disable_tqdm": True}
     settings = SFTConfig(
         output_dir=arguments.output_dir,
         max_steps=arguments.max_steps,
@@ -156,13 +159,10 @@ def fit(
         seed=seed,
         use_cpu=process_state().device.type == "cpu",
         dataloader_pin_memory=torch.cuda.is_available(),
-        disable_tqdm=True,
-        logging_strategy="no",
-        save_strategy="no",
-        report_to="none",
+        **quiet,
     )
     model, data = LlamaForCausalLM(config), {"train_dataset": rows, "eval_dataset": test}
-    trainer = SFTTrainer(model, settings, processing_class=tokenizer, callbacks=[recorder] if recorder else [], **data)
+    trainer = SFTTrainer(model, settings, processing_class=tokenizer, callbacks=[*recorders], **data)
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     return trainer

@@ -19,7 +19,7 @@ from hf_prune.dynamics.rows import UNLABELLED, UNSEEN, check_digests
 from hf_prune.errors import AlignmentError, ArgumentError
 from hf_prune.models import processes
 from hf_prune.recording.ids import GAP, GAPS
-from hf_prune.recording.tap import BatchSignals
+from hf_prune.recording.reading import BatchSignals
 
 logger = logging.getLogger(__name__)
 

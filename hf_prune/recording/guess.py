@@ -59,8 +59,8 @@ def task_of(
 
 def check_task(
     task: str, model: nn.Module, labels: torch.Tensor, logits: torch.Tensor, *, loss: Any, items: Any, named: bool
-) -> None:
-    """Hold the task against the loss that the model reports.
+) -> bool:
+    """Hold the task against the loss that the model reports; whether it is the one that is recorded.
 
     Args:
         named: whether the user said it, who may record another loss than is trained.
@@ -76,7 +76,7 @@ def check_task(
             "the next token" if TOKENS_AHEAD[task] else "the token itself",
         )
     if loss is None or agrees(task, labels, logits, loss, items):
-        return
+        return loss is not None
     others = [] if named else _readings(model, labels, logits)
     for other in others:
         if other != task and agrees(other, labels, logits, loss, items):
@@ -92,6 +92,7 @@ def check_task(
         "squared errors" if task == "regression" else "cross-entropies",
         float(_totals(task, labels, logits)[0] / _totals(task, labels, logits)[1]),
     )
+    return False
 
 
 def _check_numbers(labels: torch.Tensor, logits: torch.Tensor, loss: Any) -> None:
@@ -143,7 +144,7 @@ def _readings(model: nn.Module, labels: torch.Tensor, logits: torch.Tensor) -> l
         if bool(((labels < 0) | (labels > 1)).any()):
             return []
         distributions = bool((labels.sum(dim=1) - 1).abs().max() < 1e-3)
-        return ["multi-label", "soft-label"] if distributions else ["multi-label"]
+        return ["soft-label", "multi-label"] if distributions else ["multi-label"]
     if whole and labels.ndim == 2 and logits.ndim == 3 and logits.shape[1] >= labels.shape[1]:
         return ["causal-lm", "seq2seq" if _config(model, "is_encoder_decoder") else "token-classification"]
     return []

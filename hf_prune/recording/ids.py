@@ -144,7 +144,8 @@ def labels_in(batch: Any, label_names: tuple[str, ...]) -> Any:
     raise ArgumentError(
         f"PruningTrainerCallback needs batches with a {wanted} entry, got {got}; name the label column 'label' or "
         "'labels', or set label_names in TrainingArguments. Losses that compare inputs with each other, as of "
-        "preferences, rankings and pairs, give a row no label, and can't be recorded"
+        "preferences, rankings and pairs of images and texts, give a row no label, and can't be recorded: train "
+        "without the callback, and prune by embeddings=, or by scores= of your own"
     )
 
 

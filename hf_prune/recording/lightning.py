@@ -11,8 +11,9 @@ from hf_prune.dynamics.formulas import TASKS
 from hf_prune.errors import ArgumentError, MissingExtraError
 from hf_prune.models import head_of
 from hf_prune.recording.arrays import Recording
-from hf_prune.recording.refused import check_countable, check_model
+from hf_prune.recording.refused import check_model
 from hf_prune.recording.tap import Tap
+from hf_prune.recording.train_data import TrainData, digests_of
 
 try:
     from lightning.pytorch import Callback
@@ -133,12 +134,11 @@ class LightningPruningCallback(_Callback):
             raise ArgumentError(
                 f"LightningPruningCallback wants one torch DataLoader as training data, got {type(loader).__name__}"
             )
-        dataset: Any = loader.dataset
-        check_countable(dataset)
-        n, tap = len(dataset), self._tap
+        n, tap = TrainData.of(loader).n, self._tap
         if tap is None:
             epochs = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else None
             self._recording = Recording(n, epochs, trainer.current_epoch, self.every)
+            self._recording.digests = digests_of(loader)
             self._recording.begin_epoch()  # a run that goes on within an epoch never says that one starts
         elif n != self._recording.n:
             raise ArgumentError(f"LightningPruningCallback: the loader had {self._recording.n} rows before, now {n}")

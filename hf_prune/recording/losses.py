@@ -99,7 +99,7 @@ class LossTap(Tap):
         logits = getattr(module, part, None)
         if not isinstance(logits, nn.Module) or not type(module).__module__.startswith("sentence_transformers."):
             raise ArgumentError(f"PruningTrainerCallback can't record {name}, which gives a row no logits. {ONLY}")
-        self._task = self._task or task
+        self._reader.task = self._reader.task or task
         super()._listen(module)
         self._hooks.append(logits.register_forward_hook(hidden(self._keep_logits)))
         self._find_batch(module, args, {})  # of this very call

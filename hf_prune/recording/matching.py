@@ -18,12 +18,15 @@ class Batch:
     Attributes:
         ids: (rows,) int64 positions.
         labels: of its rows.
+        label_names: its keys for them.
+        trains: whether the loop took it with gradients: passes over it without any are then not those of training.
         whole: the batch itself, until it is over.
         done: whether a pass over it was recorded, or was none to be recorded.
     """
 
-    def __init__(self, whole: Any, ids: torch.Tensor, labels: torch.Tensor) -> None:
-        self.ids, self.labels, self.done = ids, labels, False
+    def __init__(self, whole: Any, ids: torch.Tensor, labels: torch.Tensor, label_names: tuple[str, ...]) -> None:
+        self.ids, self.labels, self.label_names = ids, labels, label_names
+        self.trains, self.done = torch.is_grad_enabled(), False
         self.whole = whole
         self._tensors = {id(tensor): weakref.ref(tensor) for _, tensor in tensors_in(whole) if _has_rows(tensor, ids)}
 

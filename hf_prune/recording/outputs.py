@@ -9,37 +9,53 @@ from hf_prune.errors import ArgumentError
 from hf_prune.recording.order import POSITIONS
 
 
-def logits_in(output: Any, label_names: tuple[str, ...]) -> torch.Tensor:
-    """The logits of an output; for question answering those of starts and ends as (rows, 2, tokens).
-
-    Raises:
-        ArgumentError: it has none.
-    """
-    wanted = ("start_logits", "end_logits") if label_names == POSITIONS else ("logits",)
+def logit_parts(output: Any, label_names: tuple[str, ...]) -> list[torch.Tensor]:
+    """The logits of an output as they are: one tensor, for question answering two, or none."""
+    wanted = _wanted(label_names)
     if isinstance(output, Mapping):
         parts = [output[name] for name in wanted if name in output]
     else:
         # A tuple begins with the loss, a scalar, where the model computed one.
         parts = list(output) if isinstance(output, tuple | list) else [output]
     found = [part for part in parts if isinstance(part, torch.Tensor) and part.ndim >= 1][: len(wanted)]
-    if len(found) == len(wanted):
+    return found if len(found) == len(wanted) else []
+
+
+def logits_in(output: Any, label_names: tuple[str, ...]) -> torch.Tensor:
+    """The logits of an output; for question answering those of starts and ends as (rows, 2, tokens).
+
+    Raises:
+        ArgumentError: it has none.
+    """
+    found = logit_parts(output, label_names)
+    if found:
         return found[0] if len(found) == 1 else torch.stack(found, dim=1)
     returned = f"the entries {sorted(output)}" if isinstance(output, Mapping) else type(output).__name__
     raise ArgumentError(
-        f"PruningTrainerCallback needs a model that returns logits, as {' and '.join(map(repr, wanted))}, as a tensor "
-        f"or in a tuple after the loss; got {returned}. A loss that is computed without logits can't be "
-        "recorded"
+        "PruningTrainerCallback needs a model that returns logits, as "
+        f"{' and '.join(map(repr, _wanted(label_names)))}, as a tensor or in a tuple after the loss; got {returned}. "
+        "A loss that is computed without logits can't be recorded: train without the callback, and prune by "
+        "embeddings=, or by scores= of your own"
     )
 
 
-def loss_in(output: Any) -> torch.Tensor | None:
-    """The loss that a model reports for the batch; None where it reports none."""
+def _wanted(label_names: tuple[str, ...]) -> tuple[str, ...]:
+    return ("start_logits", "end_logits") if label_names == POSITIONS else ("logits",)
+
+
+def reported_loss(output: Any) -> torch.Tensor | None:
+    """The loss that a model reports for the batch, one number; None where it reports none."""
     loss: Any = output.get("loss") if isinstance(output, Mapping) else None
     if isinstance(output, tuple | list) and output:
         loss = output[0]
-    if isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.is_floating_point():
-        return loss.detach().reshape(())
-    return None
+    is_number = isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.is_floating_point()
+    return loss if is_number else None
+
+
+def loss_in(output: Any) -> torch.Tensor | None:
+    """The loss that a model reports for the batch as a scalar without its history; None where it reports none."""
+    loss = reported_loss(output)
+    return None if loss is None else loss.detach().reshape(())
 
 
 def vectors_of(features: torch.Tensor | None, task: str, labels: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:

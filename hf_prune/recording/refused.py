@@ -23,6 +23,8 @@ CANNOT = {
     "Segmentation": "segmentation has a label for each pixel",
     "ForMaskGeneration": "segmentation has a label for each pixel",
     "DepthEstimation": "depth has a number for each pixel",
+    "MaskedImageModeling": "an image whose patches are painted anew has no label",
+    "ForPreTraining": "the losses of pretraining are several, or have no labels",
 }
 """What can't be recorded, by what the names of transformers' classes say."""
 
@@ -84,13 +86,14 @@ def check_loop(model: Any, loader: Any) -> None:
 
 @contextmanager
 def checked_after_a_step(tap: Any, model: nn.Module) -> Iterator[None]:
-    """Raise the tap's error once an optimizer has changed the model, as a loop doesn't say that a step is over."""
+    """Raise the tap's errors once an optimizer has changed the model, as a loop doesn't say that a step is over."""
 
     def check(optimizer: Any, *_: Any) -> None:
-        if tap.has_begun and not tap.has_recorded:
+        if tap.has_begun and not tap.is_checked:
             weights = set(map(id, model.parameters()))
             if any(id(weight) in weights for group in optimizer.param_groups for weight in group["params"]):
                 tap.check()
+                tap.check_trained()
 
     hook = register_optimizer_step_post_hook(check)
     try:

@@ -2,21 +2,18 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
-from hf_prune.dynamics.formulas import signals_of
 from hf_prune.errors import ArgumentError
-from hf_prune.recording.guess import check_task, task_of
+from hf_prune.recording.gradients import Gradients
 from hf_prune.recording.ids import GAP, GAPS, labels_in
 from hf_prune.recording.loader import unwatch, watch
 from hf_prune.recording.matching import Batch, same_values, tensors_in
-from hf_prune.recording.order import POSITIONS, label_names_in
-from hf_prune.recording.outputs import logits_in, loss_in, vectors_of
-from hf_prune.recording.tasks import example_signals, row_labels
-from hf_prune.recording.token_outputs import NAMES, TASK, check_tokens, has_tokens_only, token_signals
+from hf_prune.recording.order import label_names_in
+from hf_prune.recording.reading import BatchSignals, Reader
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +22,7 @@ HELD = 16
 
 UNHEARD = (
     "PruningTrainerCallback saw no forward pass of the model in training mode over the batch: call the whole model, "
-    "not a part of it as model.bert(...), in training mode, with tensors of the batch"
+    "not a part of it as model.bert(...), in training mode, with gradients and tensors of the batch"
 )
 UNKNOWN = (
     "PruningTrainerCallback can't tell which rows a forward pass is about, as it takes no tensor of the batch as the "
@@ -36,26 +33,6 @@ BEFORE = (
     "PruningTrainerCallback saw forward passes of the model and no batch of the loader: begin to record before the "
     "loop calls iter(loader), and iterate the loader that was given to it"
 )
-
-
-class BatchSignals(NamedTuple):
-    """What one batch said of its rows, on the model's device.
-
-    Attributes:
-        ids: (batch,) int64 positions in the train dataset; negative for rows that are not recorded.
-        labels: (batch,) int64, UNSEEN for tasks whose labels are no classes of rows, UNLABELLED for rows without any.
-        signals: (batch, quantities) float32 in the order of `names`.
-        features: (batch, d) float32 input of the head, or None.
-        task: one of `formulas.TASKS`.
-        names: of the quantities: all that the task has, or fewer.
-    """
-
-    ids: torch.Tensor
-    labels: torch.Tensor
-    signals: torch.Tensor
-    features: torch.Tensor | None
-    task: str
-    names: tuple[str, ...]
 
 
 class Tap:
@@ -92,9 +69,9 @@ class Tap:
     ) -> None:
         self._label_names = label_names
         self._loader, self._in_training, self._receive = loader, in_training, receive
-        self._task, self._is_named, self.rehearses = task, task is not None, False
-        self._is_checked, self._recorded, self._problem = False, False, ""
-        self._names: tuple[str, ...] | None = None
+        self._reader, self.rehearses = Reader(task, wants_features=head is not None), False
+        self._gradients: Gradients | None = Gradients()
+        self._recorded, self._problem = False, ""
         self._waiting: list[Batch] = []
         self._passes = 0  # of which nothing was recorded, before the first that was
         self._unmatched = ""  # why a pass since the step began is over no batch
@@ -102,7 +79,6 @@ class Tap:
         self._same: torch.Tensor | None = None
         self._items: Any = None
         self._features: torch.Tensor | None = None
-        self._wants_features = head is not None
         self._collate = watch(loader, self.take, label_names, id_column)
         self._hooks: list[Any] = []
         self._listen(model)
@@ -125,13 +101,20 @@ class Tap:
         self._waiting.clear()
 
     def settle(self, task: str) -> None:
-        """Take a task as told and checked."""
-        self._task, self._is_checked = task, True
+        """Take a task as told and checked, and the run as one that trains what is recorded."""
+        self._reader.settle(task)
+        self._gradients = None
 
     def check(self) -> None:
         """Raise the error of a run of which a step is over and nothing could be recorded."""
         if not self._recorded:
             raise ArgumentError(self._problem or (BEFORE if not self._waiting and self._passes else UNHEARD))
+
+    def check_trained(self) -> None:
+        """Raise the error of a run of which a step is over that trained something else than was recorded."""
+        if self._gradients is not None and self._reader.is_checked:
+            gradients, self._gradients = self._gradients, None
+            gradients.check(loss_agrees=self._reader.loss_agrees)
 
     def _still_waiting(self) -> list[Batch]:
         """The batches that a pass may still take; of others that were not recorded the log says so."""
@@ -153,9 +136,14 @@ class Tap:
         return self._recorded
 
     @property
+    def is_checked(self) -> bool:
+        """Whether a step has shown that what is recorded is trained."""
+        return self._gradients is None
+
+    @property
     def task(self) -> str | None:
         """One of formulas.TASKS; None before it is told."""
-        return self._task
+        return self._reader.task
 
     def take(self, batch: Any, ids: torch.Tensor) -> None:
         """Take note of a batch that the loop gets, and of the positions of its rows."""
@@ -164,20 +152,21 @@ class Tap:
             self.check()
         try:
             self._check_order(ids)
-            self._label_names = self._label_names or label_names_in(batch)
-            labels = labels_in(batch, self._label_names)
+            names = self._label_names = self._label_names or label_names_in(batch)
+            labels = labels_in(batch, names)
             _check_labels(labels, ids)
         except ArgumentError as error:
             if not self._recorded:
                 raise
             self._leave_out(str(error))
             return
-        self._waiting.append(Batch(batch, ids, labels))
+        self._waiting.append(Batch(batch, ids, labels, names))
 
     def step_is_over(self) -> None:
         """Forget the batches of a step, of which each should have been recorded."""
-        if not self._recorded and self._in_training:
+        if self._in_training:
             self.check()
+        self.check_trained()
         if self._in_training and not all(batch.done for batch in self._waiting):
             self._leave_out(self._unmatched or UNHEARD)
         self._waiting.clear()
@@ -201,6 +190,8 @@ class Tap:
         self._arriving = self._same = None
         if self._collate.key in kwargs:  # of a loader that was made of the one that is watched
             self._collate.handed_over(kwargs)
+        if self._waiting and self._waiting[-1].trains and not torch.is_grad_enabled():
+            return args, kwargs  # of the model as its own teacher, say
         given = [*tensors_in(args), *tensors_in(kwargs)] if self._waiting else []
         batch = max(self._waiting, key=lambda batch: _given_of(batch, given), default=None)
         if batch is not None and not _given_of(batch, given):
@@ -242,54 +233,24 @@ class Tap:
     def _read_output(self, module: nn.Module, args: Any, output: Any) -> None:
         batch, self._arriving = self._arriving, None
         features, self._features = self._features, None
+        if self._gradients is not None and not self._in_training and module.training:
+            self._gradients.follow(output, self._label_names or ())
         if batch is None or batch.done:
             return
         self._passes += 1
         try:
-            seen = self._signals(module, batch, output, features)
+            seen = self._reader.read(module, batch, output, features=features, items=self._items)
         except ArgumentError as error:
             self._leave_out(str(error))
             return
         self._recorded = True
         batch.is_over()
+        if self._gradients is not None and self._in_training:
+            self._gradients.follow(output, batch.label_names)
+        if self._same is not None:
+            seen = seen._replace(ids=torch.where(self._same, seen.ids, GAP + len(GAPS) - 1))
         if not self.rehearses:
             self._receive(seen)
-
-    def _signals(self, module: nn.Module, batch: Batch, output: Any, features: torch.Tensor | None) -> BatchSignals:
-        assert self._label_names is not None
-        without_logits = has_tokens_only(output)
-        logits = output["log_probs"] if without_logits else logits_in(output, self._label_names).detach()
-        labels = batch.labels.to(logits.device, non_blocking=True)
-        _check_rows(batch.ids, labels, logits)
-        if without_logits:
-            signals = token_signals(output)
-            self._is_checked = self._is_checked or check_tokens(output, signals, self._task)
-            self._task = TASK
-        else:
-            self._settle_task(module, labels, logits, loss_in(output))
-            assert self._task is not None
-            signals = example_signals(self._task, logits, labels)
-        names = NAMES if without_logits else signals_of(self._task)
-        if names != (self._names or names):
-            raise ArgumentError("PruningTrainerCallback needs logits in all passes of a run, or in none")
-        if self._wants_features:
-            features = vectors_of(features, self._task, labels, logits)
-        self._names, ids = names, batch.ids.to(logits.device, non_blocking=True)
-        if self._same is not None:
-            ids = torch.where(self._same, ids, GAP + len(GAPS) - 1)
-        return BatchSignals(ids, row_labels(self._task, labels, signals), signals, features, self._task, names)
-
-    def _settle_task(self, module: nn.Module, labels: torch.Tensor, logits: torch.Tensor, loss: Any) -> None:
-        """Tell the task from the first batch, and hold it against the first loss that the model reports."""
-        if self._is_checked:
-            return
-        if self._task is None and self._label_names == POSITIONS:
-            self._task = "question-answering"
-        task = self._task or task_of(module, labels, logits, loss=loss, items=self._items)
-        if not bool(example_signals(task, logits, labels)[:, 0].isnan().all()):
-            check_task(task, module, labels, logits, loss=loss, items=self._items, named=self._is_named)
-            self._is_checked = True
-        self._task = task
 
 
 def hidden(hook: Callable[..., Any]) -> Callable[..., Any]:
@@ -313,12 +274,4 @@ def _check_labels(labels: Any, ids: torch.Tensor) -> None:
         raise ArgumentError(
             f"PruningTrainerCallback wants labels for each of the batch's {len(ids)} rows; got labels "
             f"{tuple(labels.shape)}: does the collate function pack or leave out rows?"
-        )
-
-
-def _check_rows(ids: torch.Tensor, labels: torch.Tensor, logits: torch.Tensor) -> None:
-    if len(ids) != len(logits):
-        raise ArgumentError(
-            f"PruningTrainerCallback wants labels and logits for each of the batch's {len(ids)} rows; got labels "
-            f"{tuple(labels.shape)} and logits {tuple(logits.shape)}: does the model leave out rows?"
         )

@@ -18,13 +18,18 @@ SETTINGS: dict[tuple[str, Any], str] = {
 }
 """Why rows can't be recorded with an argument."""
 
-COMPARED = (
-    "the loss compares log-probabilities of answers with those of a reference model, or with each other, which no "
-    "forward pass has for a row; train without the callback, and prune by scores= of your own, as the difference of "
-    "the columns ref_chosen_logps and ref_rejected_logps that DPOConfig(precompute_ref_log_probs=True) adds to "
+PAIRS = (
+    "a row is a pair of answers, and the loss compares their log-probabilities with each other, or with those of a "
+    "reference model; train without the callback, and prune by scores= of your own, as the difference of the columns "
+    "ref_chosen_logps and ref_rejected_logps that DPOConfig(precompute_ref_log_probs=True) adds to "
     "trainer.train_dataset"
 )
-PAIRED = (
+LIKED = (
+    "the loss compares the log-probability of an answer with that of a reference model, and with those of other rows, "
+    "which no forward pass has for a row; train without the callback, and prune by scores= of your own, as the column "
+    "ref_logps that KTOConfig(precompute_ref_log_probs=True) adds to trainer.train_dataset"
+)
+REWARDS = (
     "a row is a pair of answers, which has a reward for each and no label; train without the callback, and prune by "
     "scores= of your own, as the trained model's reward of the chosen answer less that of the rejected one"
 )
@@ -32,17 +37,20 @@ GENERATED = (
     "the model answers prompts while it trains, and no answer is a row of the dataset; train without the callback, "
     "and prune by scores= of your own, as the mean reward of each prompt"
 )
+TAUGHT = (
+    "the model learns the words that a teacher finds likely, in answers that one of them writes, and no answer need "
+    "be a row of the dataset; train without the callback, or record an SFTTrainer on answers that the teacher wrote"
+)
 TRAINERS = {
-    "CPOConfig": COMPARED,
-    "DPOConfig": COMPARED,
-    "KTOConfig": COMPARED,
-    "ORPOConfig": COMPARED,
-    "GRPOConfig": GENERATED,
-    "OnlineDPOConfig": GENERATED,
-    "RLOOConfig": GENERATED,
-    "RewardConfig": PAIRED,
+    PAIRS: ("CPO", "DPO", "ORPO", "TPO"),
+    LIKED: ("KTO",),
+    REWARDS: ("Reward",),
+    GENERATED: ("A2PO", "AsyncGRPO", "GRPO", "OnlineDPO", "RLOO", "SDPO"),
+    TAUGHT: ("AsyncDistillation", "Distillation", "GKD", "GOLD", "IWOPD", "SDFT"),
 }
-"""Why trainers can't be recorded, by the classes of their arguments."""
+"""The trainers that can't be recorded, by why; their arguments' classes are named like them."""
+
+REASONS = {f"{name}Config": (f"{name}Trainer", why) for why, names in TRAINERS.items() for name in names}
 
 
 def check_trl(args: Any) -> None:
@@ -52,9 +60,9 @@ def check_trl(args: Any) -> None:
         args: the trainer's, of TRL or not.
     """
     for base in type(args).__mro__:
-        if base.__name__ in TRAINERS:
-            trainer = base.__name__.replace("Config", "Trainer")
-            raise ArgumentError(f"PruningTrainerCallback can't record TRL's {trainer}: {TRAINERS[base.__name__]}")
+        if base.__module__.startswith("trl.") and base.__name__ in REASONS:
+            trainer, why = REASONS[base.__name__]
+            raise ArgumentError(f"PruningTrainerCallback can't record TRL's {trainer}: {why}")
     for (name, value), why in SETTINGS.items():
         if getattr(args, name, None) == value:
             raise ArgumentError(f"PruningTrainerCallback can't record rows with {name}={value!r}: {why}")

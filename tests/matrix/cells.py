@@ -85,6 +85,8 @@ def decide(cell: Cell, folder: Any) -> str:
 class Witness:
     """Losses of rows that a hook of its own computes from what a module takes and returns in training.
 
+    Of passes in a row over the same rows the first counts, and none without gradients.
+
     Args:
         module: what is listened to.
         rows: from the arguments of a pass to the (batch,) rows that they are of, which the inputs spell out.
@@ -97,9 +99,11 @@ class Witness:
         self.hook = module.register_forward_hook(self._look, with_kwargs=True)
 
     def _look(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        if module.training:
+        if module.training and torch.is_grad_enabled():
             given = kwargs or {"input_ids": args[0]}
             rows = self._rows(given).long()
+            if self._seen and torch.equal(rows, self._seen[-1][0]):
+                return
             self._seen.append((rows, self._losses(given, output, rows).detach()))
 
     def losses(self) -> np.ndarray:

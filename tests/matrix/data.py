@@ -116,7 +116,9 @@ def rows_of(kwargs):
     if "input_ids" in kwargs:
         words = kwargs["input_ids"]
         return words[(slice(None), *[0] * (words.ndim - 1))] - FIRST
-    values = next(kwargs[name] for name in ("pixel_values", "input_values", "input_features") if name in kwargs)
+    values = next(
+        kwargs[name] for name in ("pixel_values", "input_values", "input_features", "past_values") if name in kwargs
+    )
     return (values[(slice(None), *[0] * (values.ndim - 1))] * 64).round().long()
 
 

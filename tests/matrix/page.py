@@ -8,7 +8,7 @@ from tests.matrix.cells import EPOCHS, ROWS, TOLERANCE, Cell
 
 PAGE = Path(__file__).parents[2] / "TRAINERS.md"
 
-MODULES = ("trainers", "loops", "sentence_transformers_")
+MODULES = ("trainers", "further_models", "own_losses", "loops", "trl_", "sentence_transformers_")
 """The modules of this folder that have `CELLS`, in the page's order; another trainer's cells are one more."""
 
 NOTHING = "-"
@@ -22,6 +22,13 @@ and with one.
   returned, within {TOLERANCE:g} for every row and epoch, and the weights afterwards are, bit by bit, those of the run
   without a recorder.
 - **refused**: the run ends with the message, before its first step (step 0) or as soon as that is over (step 1).
+
+What is recorded is one thing, whatever a run trains: the loss of the task, without weights or smoothing, of the logits
+that the model returned in the first training pass over a batch, and of the batch's labels. That is the cross entropy,
+of several labels or one logit the binary one, and for numbers the squared error. The loss that is trained may have
+weights or further terms, as long as it is made of these logits; the log then says that it is another. It is made of
+them if its gradient reaches them, or a loss that the model reports and that is the mean of those recorded. Where
+neither is so after the first step, the run is refused.
 
 There is no third kind: the test that holds this page fails on anything else. Models, collate functions and arguments
 "as run_..." are those that transformers' example script of that name documents. `python -m tests.matrix` writes the

@@ -8,7 +8,7 @@ from transformers import TrainerCallback
 from hf_prune import ArgumentError, PruningTrainerCallback
 from hf_prune.dynamics.formulas import SIGNALS
 from hf_prune.recording import arrays as recording
-from hf_prune.recording.tap import BatchSignals
+from hf_prune.recording.reading import BatchSignals
 from tests.recording.witness import (
     TorchDataset,
     Witness,

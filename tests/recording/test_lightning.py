@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -116,6 +117,24 @@ def test_a_recorder_used_again():
     fit(recorder)
     run = fit(recorder, max_epochs=1)
     np.testing.assert_allclose(recorder.dynamics["loss"], run.seen, rtol=1e-5, atol=1e-6)
+
+
+@needs_lightning
+def test_rows_are_recognised_one_by_one():
+    inputs, labels = data().dataset.tensors
+    rows = Dataset.from_dict({"x": inputs.tolist(), "label": labels.tolist()})
+
+    def stacked(rows):
+        return torch.tensor([row["x"] for row in rows]), torch.tensor([row["label"] for row in rows])
+
+    recorder = hf_prune.LightningPruningCallback(model="net")
+    fit(recorder, DataLoader(rows, 4, collate_fn=stacked))
+    assert len(rows.prune("el2n", keep=5, dynamics=recorder)) == 5
+    alike = np.flatnonzero(labels == labels[0])
+    swapped = np.arange(ROWS)
+    swapped[alike[:2]] = alike[1::-1]
+    with pytest.raises(ArgumentError, match="has other values in 2 of 13 rows of column 'x', first in row 0"):
+        rows.select(swapped).prune("el2n", keep=5, dynamics=recorder)
 
 
 @needs_lightning

@@ -286,7 +286,7 @@ def test_soft_labels(problem, tmp_path):
     options = {"compute_loss_func": soft_loss}
     recorded = run(make(), classes(labels), tmp_path, of_soft(labels, True), recorder, **options)
     np.testing.assert_allclose(recorder.dynamics["loss"], recorded.losses, rtol=1e-5)
-    with pytest.raises(ArgumentError, match="may be of multi-label or soft-label, and the model reports no loss"):
+    with pytest.raises(ArgumentError, match="may be of soft-label or multi-label, and the model reports no loss"):
         run(make(), classes(labels), tmp_path, of_soft(labels, True), PruningTrainerCallback(), **options)
 
 

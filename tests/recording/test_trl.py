@@ -1,155 +1,40 @@
 """TRL's trainers: each row's values are those of a forward pass with all logits, or the run is refused by name."""
 
+import ast
+from importlib import import_module
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    LlamaForSequenceClassification,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
 
 from hf_prune import ArgumentError, PruningTrainerCallback
 from hf_prune.recording.trl_runs import check_trl
 
 trl = pytest.importorskip("trl")
 
+from tests.recording.trl_witness import (  # noqa: E402
+    ROWS,
+    answers,
+    by_tokens,
+    chats,
+    gpt,
+    labelled_tokens,
+    llama,
+    other,
+    pairs,
+    qwen,
+    texts,
+    train,
+)
+
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning"),
     pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning"),
 ]
 
-ROWS, WITHOUT_LOGITS = 13, {"loss", "p_true", "correct"}
-WORDS = ["<pad>", "<end>", "<unk>", "<user>", "<assistant>", *"abcdefghijklmn"]
-TEMPLATE = (
-    "{% for message in messages %}{{ '<' + message['role'] + '> ' }}{% if message['role'] == 'assistant' %}"
-    "{% generation %}{{ message['content'] + ' <end> ' }}{% endgeneration %}{% else %}{{ message['content'] + ' ' }}"
-    "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<assistant> ' }}{% endif %}"
-)
-SMALL = {"vocab_size": len(WORDS), "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-SMALL |= {"num_key_value_heads": 2, "intermediate_size": 16, "max_position_embeddings": 32, "pad_token_id": 0}
-
-
-def llama():
-    return LlamaForCausalLM(LlamaConfig(**SMALL, initializer_range=0.5))
-
-
-def qwen():
-    return Qwen2ForCausalLM(Qwen2Config(**SMALL, tie_word_embeddings=True, initializer_range=0.5))
-
-
-def gpt():
-    dropouts = {"resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0}  # a second pass must have the first one's values
-    sizes = {"n_positions": 32, "n_embd": 16, "n_layer": 1, "n_head": 2, "initializer_range": 0.5}
-    return GPT2LMHeadModel(GPT2Config(vocab_size=len(WORDS), **sizes, **dropouts))
-
-
-def a_tokenizer():
-    words = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<unk>"))
-    words.pre_tokenizer = WhitespaceSplit()
-    special = {"pad_token": "<pad>", "eos_token": "<end>", "unk_token": "<unk>"}
-    return PreTrainedTokenizerFast(tokenizer_object=words, chat_template=TEMPLATE, **special)
-
-
-def sentences(seed):
-    rng = np.random.default_rng(seed)
-    return [" ".join(rng.choice(WORDS[5:], rng.integers(3, 9))) for _ in range(ROWS)]
-
-
-def texts():
-    return Dataset.from_dict({"text": [f"{sentence} <end>" for sentence in sentences(0)]})
-
-
-def answers():
-    prompts = [f"{sentence} " for sentence in sentences(0)]
-    return Dataset.from_dict({"prompt": prompts, "completion": [f"{answer} <end>" for answer in sentences(1)]})
-
-
-def chats():
-    messages = [
-        [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}] * 2
-        for asked, answer in zip(sentences(0), sentences(1), strict=True)
-    ]
-    return Dataset.from_dict({"messages": messages})
-
-
-def labelled_tokens(logits, labels):
-    """Signals of one row from its (tokens, words) logits and labels, apart from anything that the library computes."""
-    logits, labels = logits[:-1][labels[1:] != -100].double(), labels[1:][labels[1:] != -100]
-    p, places = logits.softmax(1), torch.arange(len(labels))
-    others = logits.clone()
-    others[places, labels] = -torch.inf
-    one_hot = torch.nn.functional.one_hot(labels, logits.shape[1])
-    of_tokens = {
-        "loss": -logits.log_softmax(1)[places, labels],
-        "p_true": p[places, labels],
-        "margin": logits[places, labels] - others.amax(1),
-        "correct": (logits.argmax(1) == labels).double(),
-        "el2n": (p - one_hot).norm(dim=1),
-    }
-    return {name: float(values.mean()) for name, values in of_tokens.items()}
-
-
-class Witnessed(trl.SFTTrainer):
-    """Before each training pass a pass by the model's own class, with all logits; rows are told by their tokens."""
-
-    def compute_loss(self, model, inputs, *args, **kwargs):
-        bare = model.get_base_model() if hasattr(model, "get_base_model") else model
-        if model.training:
-            given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-            with torch.no_grad():
-                output = type(bare).forward(bare, **given)  # TRL gives the instance a forward of its own
-            real = given["attention_mask"].bool()
-            for row, tokens in enumerate(given["input_ids"]):
-                seen = labelled_tokens(output.logits[row][real[row]].float(), inputs["labels"][row][real[row]])
-                self.__dict__.setdefault("seen", []).append((tuple(tokens[real[row]].tolist()), seen))
-        return super().compute_loss(model, inputs, *args, **kwargs)
-
-    def of_rows(self, signal):
-        """(epochs, n) values."""
-        places = {tuple(ids): place for place, ids in enumerate(self.train_dataset["input_ids"])}
-        assert len(places) == len(self.train_dataset)
-        values = np.full((2, len(places)), np.nan)
-        for number, (tokens, seen) in enumerate(self.seen):
-            values[number // len(places), places[tokens]] = seen[signal]
-        return values
-
-
-def train(make, data, folder, *recorders, peft_config=None, compute_loss_func=None, goes_on=None, **options):
-    arguments = {
-        "output_dir": str(folder),
-        "num_train_epochs": 2,
-        "per_device_train_batch_size": 4,
-        "learning_rate": 0.01,
-        "save_strategy": "no",
-        "logging_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "use_cpu": True,
-        "bf16": False,
-        "dataloader_pin_memory": False,
-    }
-    torch.manual_seed(0)
-    trainer = Witnessed(
-        model=make(),
-        args=trl.SFTConfig(**arguments | options),
-        train_dataset=data,
-        processing_class=a_tokenizer(),
-        callbacks=list(recorders),
-        peft_config=peft_config,
-        compute_loss_func=compute_loss_func,
-    )
-    trainer.train(resume_from_checkpoint=goes_on)
-    return trainer
+WITHOUT_LOGITS = {"loss", "p_true", "correct"}
 
 
 def assert_exact(make, data, folder, recorder=None, **options):
@@ -168,35 +53,19 @@ def assert_exact(make, data, folder, recorder=None, **options):
     return dynamics
 
 
-def lora():
-    peft = pytest.importorskip("peft")
-    return peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
-
-
 @pytest.mark.parametrize(
     ("make", "data", "options"),
     [
         (llama, texts, {}),
         (gpt, answers, {}),
-        (qwen, answers, {"completion_only_loss": False}),
         (qwen, chats, {"assistant_only_loss": True}),
-        (llama, chats, {"loss_type": "dft"}),
         (gpt, texts, {"gradient_accumulation_steps": 3, "max_length": 6}),
     ],
-    ids=["text", "completion", "prompt-and-completion", "assistant", "dft", "accumulated"],
+    ids=["text", "completion", "assistant", "accumulated"],
 )
 def test_supervised(make, data, options, tmp_path):
     dynamics = assert_exact(make, data(), tmp_path, **options)
     assert set(dynamics.signals) == WITHOUT_LOGITS
-
-
-def test_lora(tmp_path):
-    dynamics = assert_exact(llama, answers(), tmp_path, peft_config=lora(), gradient_accumulation_steps=2)
-    assert set(dynamics.signals) == WITHOUT_LOGITS
-
-
-def by_tokens(outputs, labels, num_items_in_batch=None):
-    return torch.nn.functional.cross_entropy(outputs.logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
 
 
 @pytest.mark.filterwarnings("ignore:`(compute_loss_func|label_smoothing_factor)` is deprecated:FutureWarning")
@@ -263,20 +132,6 @@ def test_rows_without_a_label(tmp_path):
     assert recorder.dynamics.labels.tolist() == [-1, -100, -1]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"packing": True}, "packing=True: rows are joined and cut"),
-        ({"packing": True, "packing_strategy": "wrapped"}, "packing=True: rows are joined and cut"),
-        ({"padding_free": True, "max_length": None}, "padding_free=True: the rows of a batch become one"),
-        ({"shuffle_dataset": True}, "shuffle_dataset=True: .* your rows in another order"),
-    ],
-)
-def test_settings_that_are_refused(options, message, tmp_path):
-    with pytest.raises(ArgumentError, match=message):
-        train(llama, texts(), tmp_path, PruningTrainerCallback(), **options)
-
-
 def test_another_task_is_refused(tmp_path):
     with pytest.raises(ArgumentError, match="`task`: wanted 'causal-lm', as the model returns log-probabilities"):
         train(llama, texts(), tmp_path, PruningTrainerCallback(task="token-classification"))
@@ -290,25 +145,9 @@ def test_losses_in_parts_of_older_versions():
         check_trl(SFTConfig())
 
 
-def pairs():
-    columns = {"prompt": sentences(0), "chosen": sentences(1), "rejected": sentences(2)}
-    return Dataset.from_dict({name: [f"{text} " for text in column] for name, column in columns.items()})
-
-
-def prefer(trainer, config, model, folder, *recorders, **options):
-    return trainer(
-        model=model,
-        args=config(output_dir=str(folder), report_to="none", use_cpu=True, bf16=False, **options),
-        train_dataset=pairs(),
-        processing_class=a_tokenizer(),
-        callbacks=list(recorders),
-    )
-
-
 @pytest.mark.filterwarnings("ignore")  # of TRL, about models that are made on the spot
 def test_preferences_are_refused_and_can_be_pruned_by_log_probabilities(tmp_path):
-    options = {"precompute_ref_log_probs": True, "disable_tqdm": True}
-    trainer = prefer(trl.DPOTrainer, trl.DPOConfig, llama(), tmp_path, PruningTrainerCallback(), **options)
+    trainer = other("DPO", pairs(), tmp_path, PruningTrainerCallback(), precompute_ref_log_probs=True)
     with pytest.raises(ArgumentError, match=r"can't record TRL's DPOTrainer: .* the columns ref_chosen_logps"):
         trainer.train()
     assert trainer.state.global_step == 0
@@ -318,19 +157,24 @@ def test_preferences_are_refused_and_can_be_pruned_by_log_probabilities(tmp_path
     assert sorted(kept.selection.indices) == sorted(np.argsort(scores)[-4:])
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_rewards_are_refused(tmp_path):
-    model = LlamaForSequenceClassification(LlamaConfig(**SMALL, num_labels=1))
-    trainer = prefer(trl.RewardTrainer, trl.RewardConfig, model, tmp_path, PruningTrainerCallback())
-    with pytest.raises(ArgumentError, match="can't record TRL's RewardTrainer: a row is a pair of answers"):
-        trainer.train()
+def configs():
+    """The classes of arguments of all trainers that TRL has."""
+    folder = Path(trl.__file__).parent
+    for path in [*folder.glob("trainer/*_config.py"), *folder.glob("experimental/*/*_config.py")]:
+        classes = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+        module = ".".join(path.relative_to(folder.parent).with_suffix("").parts)
+        yield from ((module, name) for name in classes if name.endswith("Config") and not name.startswith("_"))
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("KTOConfig", "KTOTrainer: the loss compares"), ("GRPOConfig", "GRPOTrainer: the model answers prompts")],
-)
-def test_other_trainers_are_refused_by_their_arguments(name, message):
-    arguments = type("Arguments", (type(name, (), {}),), {})()  # of a subclass, as users have them
-    with pytest.raises(ArgumentError, match=f"can't record TRL's {message}"):
-        check_trl(arguments)
+def test_every_other_trainer_is_refused_by_its_arguments():
+    """A new version's trainer is to be recorded, or to be refused by name: see trl_runs.TRAINERS."""
+    trainers = {name: module for module, name in configs()}
+    assert trainers.keys() >= {"SFTConfig", "DPOConfig", "GRPOConfig", "GKDConfig", "CPOConfig"}
+    for name in trainers.keys() - {"SFTConfig", "ModelConfig"}:
+        of_users = type("Arguments", (getattr(import_module(trainers[name]), name),), {})
+        with pytest.raises(ArgumentError, match=r"can't record TRL's [A-Za-z0-9]+Trainer: "):
+            check_trl(of_users.__new__(of_users))
+
+
+def test_arguments_that_are_only_named_like_those_of_trl():
+    check_trl(type("DistillationConfig", (), {})())

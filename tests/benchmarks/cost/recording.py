@@ -29,7 +29,7 @@ from transformers import (
 from hf_prune import PruningTrainerCallback
 from hf_prune.dynamics.formulas import SIGNALS
 from hf_prune.recording.arrays import Recording
-from hf_prune.recording.tap import BatchSignals
+from hf_prune.recording.reading import BatchSignals
 from tests.benchmarks.harness import MEGABYTE, resident_bytes
 
 ROWS, BATCH, TOKENS, PIXELS, WORDS = 320, 32, 64, 28, 1000
