@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
-from hf_prune.arguments import one_of, true_or_false, whole_number
+from hf_prune.arguments import no_mask, one_of, true_or_false, whole_number
 from hf_prune.digest import column_digest
 from hf_prune.embeddings.cache import VectorFile, finish_shard
 from hf_prune.embeddings.encoders import Encoder, encoder_of
@@ -252,6 +252,7 @@ class _Computation:
 
 def _checked(numbers: Any, rows: Batch, d: int | None = None) -> NDArray[np.float32]:
     """Returns what an encoder gave as (batch, d) finite float32, or says what is wrong with it."""
+    no_mask("encoder", numbers)
     if isinstance(numbers, torch.Tensor):
         numbers = numbers.float().cpu()
     try:

@@ -107,6 +107,7 @@ def test_a_broken_image_is_named_by_workers_too(tmp_path, cache):
         ("no/such-model", {"column": "label"}, TypeError, "'label' holds Value"),
         (len, {"column": 3}, TypeError, "`column`: wanted the name of a column, got 3"),
         (lambda texts: [1.0] * len(texts), {}, ValueError, r"wanted \(4, d\) numbers for 4 rows, got \(4,\)"),
+        (lambda texts: np.ma.masked_equal(np.eye(len(texts)), 0), {}, ValueError, "wanted an array without a mask"),
         (lambda texts: [[1.0]] * 7, {}, ValueError, r"wanted \(4, d\) numbers for 4 rows, got \(7, 1\)"),
         (lambda texts: ["a"] * len(texts), {}, TypeError, r"`encoder`: wanted \(batch, d\) numbers, got list"),
         (len, {"precision": "fp16"}, ValueError, "`precision`: wanted one of"),
