@@ -103,6 +103,8 @@ def _row_bytes(values: Any) -> NDArray[np.int64]:
         return np.asarray(np.sum(fields, axis=0), dtype=np.int64)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        if types.is_primitive(kind.value_type):
+            return np.asarray(lengths.astype(np.int64) * max(1, kind.value_type.bit_width // 8) + 8, dtype=np.int64)
         ends = np.append(0, np.cumsum(_row_bytes(values.flatten())))[np.append(0, np.cumsum(lengths))]
         return np.asarray(np.diff(ends) + 8, dtype=np.int64)
     if kind in BYTES:

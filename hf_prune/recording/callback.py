@@ -94,7 +94,7 @@ class PruningTrainerCallback(TrainerCallback):
     Memory: 4 bytes a row, epoch and signal, and with features 8 bytes a row and dimension, in the first process;
     arrays above 1 GiB lie in a temporary file that is mapped into memory. As much is written with every checkpoint.
     All columns of a `datasets.Dataset` are read once when the run starts, by which its rows are recognised later:
-    0.1 ms for an image of 86 kB, 2 to 4% of the time in which an epoch decodes and resizes it, and 30 to 50 ns for
+    0.1 ms for an image of 86 kB, 2 to 4% of the time in which an epoch decodes and resizes it, and 4 to 20 ns for
     each number of a column of arrays.
 
     >>> from hf_prune import PruningTrainerCallback

@@ -16,6 +16,17 @@ COLUMNS = {
     "flag": [True, False, None],
     "tokens": [[], [0], [0, 0], [1, 2], [2, 1], [1, 2, 3], None],
     "nested": [[[1], [2]], [[1, 2]], [[1, 2], []], [[], [1, 2]], [], None],
+    "large": [[2**24], [2**24 + 1], [2**24 - 1], [-(2**24)], [1, 2**40], [1], [0], [None], [1, None], None],
+    "deep": [
+        [[[1, 2]], [[3]]],
+        [[[1], [2]], [[3]]],
+        [[[1], [2, 3]]],
+        [[[1, 2]], [[2**24]]],
+        [[[1, 2]], None],
+        [[None]],
+    ],
+    "fractions": [[0.5, 1.0], [0.5, float("nan")], [0.5, 1e30], [0.5], [1.0, 0.5], [None, 0.5]],
+    "flags": [[True, False], [False, True], [True], [None]],
     "texts": [["a", "b"], ["ab"], ["b", "a"], [], [""], None],
     "struct": [{"x": 1, "y": 2}, {"x": 2, "y": 1}, {"x": 1, "y": None}, None],
 }
@@ -56,6 +67,11 @@ def test_the_width_of_numbers_and_the_layout_of_lists_are_no_matter():
         np.testing.assert_array_equal(digests([[1, 2], [3, 4], None], kind), digests([[1, 2], [3, 4], None]))
     for kind in (pa.large_string(), pa.binary(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())):
         np.testing.assert_array_equal(digests(["a", None, "b"], kind), digests(["a", None, "b"]))
+    for kind in (pa.float32(), pa.float64(), pa.int32(), pa.large_list(pa.uint8())):
+        nested = [[[1, 2], [3]], [[7], []], [], [[2, None]]]
+        kind = kind if pa.types.is_large_list(kind) else pa.list_(kind)
+        np.testing.assert_array_equal(digests(nested, pa.list_(kind)), digests(nested))
+    np.testing.assert_array_equal(digests([[-0.0, 2**24 - 1]]), digests([[0, 2**24 - 1]]))
     fields = pa.struct([("y", pa.int8()), ("x", pa.int64())])
     np.testing.assert_array_equal(digests([{"x": 1, "y": 2}], fields), digests([{"x": 1, "y": 2}]))
 
