@@ -144,11 +144,12 @@ def _aside(path: Path) -> Path:
 
 def _exchanged(one: Path, other: Path) -> bool:
     """Exchange two folders in one step; False where the system or the disk can't."""
-    system = ctypes.CDLL(None, use_errno=True) if sys.platform in ("linux", "darwin") else None
+    system: Any = ctypes.CDLL(None, use_errno=True) if sys.platform in ("linux", "darwin") else None
     if hasattr(system, "renameat2"):
-        return system.renameat2(_AT_HERE, os.fsencode(one), _AT_HERE, os.fsencode(other), _LINUX_EXCHANGE) == 0
+        paths = _AT_HERE, os.fsencode(one), _AT_HERE, os.fsencode(other)
+        return bool(system.renameat2(*paths, _LINUX_EXCHANGE) == 0)
     if hasattr(system, "renamex_np"):
-        return system.renamex_np(os.fsencode(one), os.fsencode(other), _MAC_SWAP) == 0
+        return bool(system.renamex_np(os.fsencode(one), os.fsencode(other), _MAC_SWAP) == 0)
     return False
 
 

@@ -86,7 +86,7 @@ def download(
     try:
         commit = api.repo_info(repo_id, revision=revision, repo_type="dataset").sha
         size = sum(
-            api.hf_hub_download(repo_id, path, repo_type="dataset", revision=commit, dry_run=True).file_size
+            api.hf_hub_download(repo_id, path, repo_type="dataset", revision=commit, dry_run=True).file_size or 0
             for path in paths
         )
         if size > max_bytes:
