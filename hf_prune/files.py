@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all, and what may be read of a file without being asked for.
+"""Files and folders that are written whole or not at all.
 
 What is written grows beside its place, reaches the disk, and takes the place in one step. A folder beside is locked
 while its writer lives, so that the next writer tells what a killed one left, and removes it.
@@ -9,22 +9,17 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from hf_prune.errors import ArgumentError
 
 BESIDE, LOCK = ".hf_prune-", ".lock"
 """How the folders beside and their locks are called."""
-
-FREE_BYTES, MOST_UNPACKED = 2**26, 64
-"""Memory that any file may take, and how many bytes of it for each of its own a larger one."""
 
 _AT_HERE, _LINUX_EXCHANGE, _MAC_SWAP = -100, 2, 2
 
@@ -74,43 +69,6 @@ def standing(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     aside = _aside(path.resolve())
     return aside if aside.is_dir() and not path.exists() else path
-
-
-def write_table(table: pa.Table, path: Path, **options: Any) -> None:
-    """Write a Parquet file that `check_unpacked` doesn't refuse: uncompressed where the rows are all too alike."""
-    pq.write_table(table, path, **options)
-    try:
-        check_unpacked(pq.read_metadata(path), table.schema, table.column_names, path.stat().st_size)
-    except ValueError:
-        pq.write_table(table, path, compression="none", use_dictionary=False)
-
-
-def check_unpacked(metadata: Any, schema: pa.Schema, columns: Collection[str], size: int) -> None:
-    """Refuse a Parquet file of which these columns would take far more memory than it has bytes.
-
-    Args:
-        metadata: of the file, a pyarrow.parquet.FileMetaData.
-        size: the file's bytes.
-
-    Raises:
-        ValueError: with the two sizes.
-    """
-    asked = sum(metadata.num_rows * _width(schema.field(name).type) for name in columns)
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    parts = [group.column(number) for group in groups for number in range(group.num_columns)]
-    parts = [
-        part for part in parts if part.path_in_schema.partition(".")[0] in columns or part.path_in_schema in columns
-    ]
-    asked = max(asked, sum(part.total_uncompressed_size for part in parts))
-    if asked > (most := max(FREE_BYTES, MOST_UNPACKED * size)):
-        raise ValueError(f"{size:,} bytes that would fill {asked:,} in memory, wanted {most:,} at most")
-    if any("DELTA_BYTE_ARRAY" in part.encodings for part in parts):
-        raise ValueError("texts that are stored as what differs from the one before, which may fill any memory")
-
-
-def _width(kind: pa.DataType) -> int:
-    """Bytes that a value takes at least, a number in 64 bits."""
-    return kind.list_size * _width(kind.value_type) // 2 if pa.types.is_fixed_size_list(kind) else 8
 
 
 def _put(folder: Path, path: Path) -> None:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict
 from numpy.typing import NDArray
 
@@ -23,7 +22,8 @@ from hf_prune.dynamics.formulas import SIGNALS
 from hf_prune.dynamics.row_digests import RowDigests
 from hf_prune.dynamics.rows import UNLABELLED, UNSEEN
 from hf_prune.errors import ArgumentError, ArgumentTypeError
-from hf_prune.files import check_unpacked, whole_file, write_table
+from hf_prune.files import whole_file
+from hf_prune.hub.parquet import read_columns, write_table
 from hf_prune.labels import stored_column
 
 FORMAT = "hf_prune.dynamics/3"
@@ -141,7 +141,8 @@ def from_dataset(dataset: Any, *, source: str = "`dataset`") -> Contents:
             features[name.removeprefix(FEATURES)] = _in_rows(rows, values)
         else:
             digests[name.removeprefix(DIGEST)] = _in_rows(rows, values)
-    return Contents(signals, labels, features, _task(dataset, source), digests)
+    task = _only_task(stored_column(dataset, TASK), source) if TASK in dataset.column_names else SINGLE_LABEL
+    return Contents(signals, labels, features, task, digests)
 
 
 def read_parquet(path: str | os.PathLike[str]) -> Contents:
@@ -149,22 +150,23 @@ def read_parquet(path: str | os.PathLike[str]) -> Contents:
     shown = f"`path`: {os.fspath(path)!r}"
     if not Path(path).is_file():
         raise ArgumentError(f"{shown} is no file; wanted one that TrainingDynamics.to_parquet wrote")
+
+    def ours(schema: pa.Schema, rows: int) -> list[str]:
+        return [ROW, LABEL, *({TASK} & set(schema.names)), *_checked_columns(schema, shown)]
+
     try:
-        with pq.ParquetFile(path) as file:
-            # Columns of another program may be huge, so they are not read before they are known to be ours.
-            columns = _checked_columns(file.schema_arrow, shown)
-            task = [TASK] if TASK in file.schema_arrow.names else []
-            ours = [ROW, LABEL, *task, *columns]
-            check_unpacked(file.metadata, file.schema_arrow, ours, Path(path).stat().st_size)
-            digests = (file.schema_arrow.metadata or {}).get(DIGESTS.encode())
-            table = file.read(columns=ours)
+        table, metadata = read_columns(Path(path), ours, texts=[TASK])
+        task = SINGLE_LABEL
+        if TASK in table.column_names:
+            task = _only_task(table.column(TASK), shown)
+            table = table.drop_columns(TASK)
         # The rest of the metadata may be anyone's; the columns say everything.
-        run = from_dataset(Dataset(table.replace_schema_metadata(None)), source=shown)
+        run = from_dataset(Dataset(table.replace_schema_metadata(None)), source=shown)._replace(task=task)
     except ArgumentError:
         raise
     except Exception as error:  # a hostile file may make any of a library
         raise ArgumentError(f"{shown} is damaged or no Parquet file ({error})") from error
-    _check_digests(run, digests, shown)
+    _check_digests(run, metadata.get(DIGESTS.encode()), shown)
     return run
 
 
@@ -217,13 +219,12 @@ def _prefixed(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDAr
     return {prefix + name: array for name, array in arrays.items()}
 
 
-def _task(dataset: Dataset, source: str) -> str:
-    if TASK not in dataset.column_names:
-        return SINGLE_LABEL
-    tasks = stored_column(dataset, TASK).unique().to_pylist()
-    if len(tasks) != 1 or not isinstance(tasks[0], str):
-        raise ArgumentError(f"{source}: column {TASK!r}: wanted one task for all rows, got {tasks[:5]}")
-    return tasks[0]
+def _only_task(tasks: Any, source: str) -> str:
+    """The value that stands in all rows."""
+    found = tasks.unique().to_pylist()
+    if len(found) != 1 or not isinstance(found[0], str):
+        raise ArgumentError(f"{source}: column {TASK!r}: wanted one task for all rows, got {found[:5]}")
+    return found[0]
 
 
 def _checked_columns(schema: pa.Schema, source: str) -> list[str]:

@@ -11,6 +11,9 @@ FORMAT = "hf_prune.selection/3"
 MOST_JSON, MOST_TEXT, MOST_NESTED = 2**25, 100_000, 32
 """Bytes of the file, characters of one text in it, and lists in lists, beyond which it is taken for made up."""
 
+MOST_VALUES = 2**20
+"""Values of the file, which take some 70 bytes each however few they take in it."""
+
 MOST_NAMES = 2**26
 """Characters of a column in which the names of all groups stand below each other."""
 
@@ -48,7 +51,8 @@ def header_text(values: dict[str, Any], others: list[Path]) -> str:
     """
     plain = json.loads(json.dumps(values | {"files": {file.name: file_digest(file) for file in others}}))
     text = json.dumps(plain | {"digest": _digest(plain)}, indent=2)
-    _check_bounds(plain, len(text))
+    _check_text(text.encode())
+    _check_bounds(plain)
     return text
 
 
@@ -60,8 +64,7 @@ def read_header(path: Path) -> dict[str, Any] | None:
     """
     with path.open("rb") as file:
         text = file.read(MOST_JSON + 1)
-    if len(text) > MOST_JSON:
-        raise ValueError(f"more than {MOST_JSON:,} bytes")
+    _check_text(text)
     header = json.loads(text.decode("utf-8"))
     return header if isinstance(header, dict) and header.get("format") == FORMAT else None
 
@@ -72,7 +75,7 @@ def check_header(header: dict[str, Any], folder: Path) -> None:
     Raises:
         OSError, ValueError: with what is wrong.
     """
-    _check_bounds(header, 0)
+    _check_bounds(header)
     if header.get("digest") != _digest(header):
         raise ValueError("its values aren't those that were written")
     for name, digest in header["files"].items():
@@ -91,9 +94,15 @@ def _digest(header: dict[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def _check_bounds(header: dict[str, Any], size: int) -> None:
-    if size > MOST_JSON:
-        raise ValueError(f"{size:,} bytes of JSON, wanted {MOST_JSON:,} at most: are there too many groups?")
+def _check_text(text: bytes) -> None:
+    if len(text) > MOST_JSON:
+        raise ValueError(f"more than {MOST_JSON:,} bytes of JSON: are there too many groups?")
+    # Marks within texts count, too: they are few.
+    if (values := sum(map(text.count, (b",", b"[", b"{")))) > MOST_VALUES:
+        raise ValueError(f"some {values:,} values in JSON, wanted {MOST_VALUES:,} at most: are there too many groups?")
+
+
+def _check_bounds(header: dict[str, Any]) -> None:
     level: list[Any] = [header]
     for _ in range(MOST_NESTED):
         texts = [item for item in level if isinstance(item, str)]

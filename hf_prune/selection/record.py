@@ -11,13 +11,13 @@ from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from huggingface_hub.dataclasses import type_validator
 from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
-from hf_prune.files import check_unpacked, standing, whole_folder, write_table
+from hf_prune.files import standing, whole_folder
 from hf_prune.groups import Groups
+from hf_prune.hub.parquet import read_columns, write_table
 from hf_prune.selection.data import SelectionData
 from hf_prune.selection.evidence import PREFIX, compacted, kinds_of, read_column, to_columns
 from hf_prune.selection.header import FORMAT, Header, check_header, header_text, read_header
@@ -88,20 +88,19 @@ def _state(file: Path) -> tuple[int, int] | None:
 
 def _read_rows(folder: Path, header: Mapping[str, Any]) -> pa.Table:
     """The columns of a record that are ours, once it is seen that they take no more memory than they may."""
-    columns = {*COLUMNS, *(PREFIX + name for name in header["evidence"])}
-    metadata = pq.read_metadata(folder / PARQUET)
-    rows = metadata.num_rows
-    if rows != header.get("rows") or rows > MOST_ROWS:  # before anything as long is reserved
-        raise ValueError(f"{rows} rows in {PARQUET}, {header.get('rows')} in {JSON}, {MOST_ROWS} at most")
-    ids = [] if header["id_column"] is None else ["id"]
-    _require(set(ids) <= set(metadata.schema.names), "no ids in the table")
-    with pq.ParquetFile(folder / PARQUET, metadata=metadata, read_dictionary=ids) as file:
-        ours = [name for name in file.schema_arrow.names if name in columns]
-        check_unpacked(metadata, file.schema_arrow, ours, (folder / PARQUET).stat().st_size)
-        table = file.read(columns=ours)
-    if ids and pa.types.is_dictionary((names := table.column("id").combine_chunks()).type):
-        _require(len(names.dictionary) == rows, "the ids are not all different")
-        table = table.set_column(table.column_names.index("id"), "id", names.dictionary_decode())
+    wanted = {*COLUMNS, *(PREFIX + name for name in header["evidence"])}
+
+    def ours(schema: pa.Schema, rows: int) -> list[str]:
+        if rows != header.get("rows") or rows > MOST_ROWS:
+            raise ValueError(f"{rows} rows in {PARQUET}, {header.get('rows')} in {JSON}, {MOST_ROWS} at most")
+        return [name for name in schema.names if name in wanted]
+
+    table, _ = read_columns(folder / PARQUET, ours, texts=["id"])
+    if header["id_column"] is not None:
+        ids = table.column("id").combine_chunks()
+        if pa.types.is_dictionary(ids.type):
+            _require(len(ids.dictionary) == table.num_rows, "the ids are not all different")
+            table = table.set_column(table.column_names.index("id"), "id", ids.dictionary_decode())
     return table
 
 

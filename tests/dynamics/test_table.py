@@ -329,13 +329,13 @@ def test_a_small_file_may_not_ask_for_much_memory(tmp_path):
     lists = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(n, np.float32)), 1)
     pq.write_table(pa.table({"row": whole, "label": whole, "loss": lists}), tmp_path / "run")
     before = pa.total_allocated_bytes()
-    with pytest.raises(ArgumentError, match=r"bytes that would fill 80,000,000 in memory, wanted"):
+    with pytest.raises(ArgumentError, match=r"bytes that would fill 96,000,096 in memory, wanted"):
         TrainingDynamics.from_parquet(tmp_path / "run")
     assert pa.total_allocated_bytes() - before < 2**20
 
 
 def test_rows_that_are_all_alike_are_read_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("hf_prune.files.FREE_BYTES", 2**10)
+    monkeypatch.setattr("hf_prune.hub.parquet.FREE_BYTES", 2**10)
     run = TrainingDynamics.from_logits(np.zeros((3, 20_000, 2)), np.zeros(20_000, int))
     run.to_parquet(tmp_path / "run")
     assert_same(TrainingDynamics.from_parquet(tmp_path / "run"), run)

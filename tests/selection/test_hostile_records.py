@@ -214,6 +214,19 @@ def test_texts_and_nesting_have_bounds(record, changes, message):
     refused(record, message)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"format": "' + "x" * 2**25 + '"}', "more than 33,554,432 bytes of JSON"),
+        ('{"format": [' + "[]," * 2_000_000 + "[]]}", "some 4,000,003 values in JSON, wanted 1,048,576 at most"),
+    ],
+    ids=["large", "many lists"],
+)
+def test_a_header_may_not_fill_much_memory(record, text, message):
+    (record / "selection.json").write_text(text)
+    refused(record, message)
+
+
 def test_a_small_record_may_not_ask_for_much_memory(record):
     """Of 4 million rows that are all alike, which take some kB, and a column of long texts that isn't ours."""
     n = 4_000_000
@@ -222,7 +235,7 @@ def test_a_small_record_may_not_ask_for_much_memory(record):
     seal(record, rows=n, kept=0, evidence={}, id_column=None)
     assert (record / "selection.parquet").stat().st_size < 100_000
     before = pa.total_allocated_bytes()
-    refused(record, "bytes that would fill 96,000,000 in memory, wanted 67,108,864 at most")
+    refused(record, "bytes that would fill 96,000,032 in memory, wanted 67,108,864 at most")
     assert pa.total_allocated_bytes() - before < 2**20
 
 
