@@ -5,13 +5,11 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import extract_model_from_parallel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import SaveStrategy
 
 from hf_prune.arguments import one_of, true_or_false, whole_number
 from hf_prune.dynamics.dynamics import TrainingDynamics
@@ -20,10 +18,10 @@ from hf_prune.dynamics.row_digests import row_digests
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.models import head_of
 from hf_prune.recording.arrays import Recording
-from hf_prune.recording.checkpoints import STATE, ahead_of, older_states, settle
+from hf_prune.recording.checkpoints import Checkpoints
 from hf_prune.recording.clean_pass import clean_pass, rehearse
 from hf_prune.recording.ids import WithIds
-from hf_prune.recording.loader import bare_loader, unwatch_rest, watch_rest
+from hf_prune.recording.loader import bare_loader, unwatch_rest, watch_rest, watchers
 from hf_prune.recording.losses import LossTap, has_own_loss
 from hf_prune.recording.order import POSITIONS
 from hf_prune.recording.refused import (
@@ -131,7 +129,7 @@ class PruningTrainerCallback(TrainerCallback):
         self._looping = False
         self._trained_on: Any = None
         self._told: str | None = None
-        self._ahead: Path | None = None
+        self._checkpoints = Checkpoints(self._recording, 0, resume_from)
 
     @property
     def dynamics(self) -> TrainingDynamics:
@@ -221,13 +219,14 @@ class PruningTrainerCallback(TrainerCallback):
             first = state.global_step // steps_an_epoch
             self._recording = Recording(n, epochs, first, self.every)
             _keep_digests(self._recording, loader)
-            if state.global_step and self._recording.whole:
-                self._restore(args, state, steps_an_epoch)
         else:
             check_arguments(args, rows=0)
             if step := state.global_step:
                 logger.warning("the run goes on in a stream: epochs before step %d are not recorded", step)
-            self._recording = Recording(n, epochs=None, every=self.every)
+            self._recording, steps_an_epoch = Recording(n, epochs=None, every=self.every), None
+        self._checkpoints = Checkpoints(self._recording, watchers(loader), self.resume_from)
+        if self._recording.whole:
+            self._checkpoints.begin(args, state, steps_an_epoch)
         names = tuple(args.label_names) if args.label_names else None
         names = names if names is None or set(names) == set(POSITIONS) else names[:1]
         self._tap = self._tap_of(kwargs["train_dataloader"], kwargs["model"], names)
@@ -248,7 +247,7 @@ class PruningTrainerCallback(TrainerCallback):
             tap.check()
         if tap is not None:
             tap.step_is_over()
-        self._save_ahead(args, state, control)
+        self._checkpoints.save_ahead(args, state, control)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -256,28 +255,13 @@ class PruningTrainerCallback(TrainerCallback):
         if self.clean_eval:
             clean_pass(kwargs["model"], bare_loader(kwargs["train_dataloader"]), args.per_device_eval_batch_size)
         self._recording.end_epoch()
-        self._save_ahead(args, state, control)
+        self._checkpoints.save_ahead(args, state, control)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        folder = _checkpoint(args, state)
-        if self._ahead != ahead_of(folder):  # a callback after this one wanted the checkpoint
-            self._recording.save(ahead_of(folder))
-        self._ahead = None
-        if self._recording.whole:
-            folder.mkdir(parents=True, exist_ok=True)
-            ahead_of(folder).replace(folder / STATE)
-
-    def _save_ahead(self, args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
-        """Write the dynamics before the checkpoint that comes now, which a kill would leave without them."""
-        may_be_best = control.should_evaluate and args.save_strategy == SaveStrategy.BEST
-        if not (control.should_save or may_be_best):
-            return
-        if self._ahead is not None and self._recording.whole:  # that checkpoint was not the best
-            self._ahead.unlink(missing_ok=True)
-        self._ahead = ahead_of(_checkpoint(args, state))
-        self._recording.save(self._ahead)
+        self._checkpoints.save(args, state)
 
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        self._checkpoints.discard_ahead()
         self._detach()
 
     def _rows_of(self, loader: Any) -> int:
@@ -306,41 +290,6 @@ class PruningTrainerCallback(TrainerCallback):
         kind = LossTap if has_own_loss(model) else Tap
         return kind(loader, model, label_names, head, receive, self.task, id_column=ids, in_training=in_training)
 
-    def _restore(self, args: TrainingArguments, state: TrainerState, steps_an_epoch: int) -> None:
-        """Restore from the checkpoint that the run goes on from, which the Trainer doesn't name to callbacks."""
-        told = [self.resume_from, args.resume_from_checkpoint]
-        folders = [Path(folder) for folder in told if isinstance(folder, str | os.PathLike)]
-        folders.append(_checkpoint(args, state))
-        parents = {folder.absolute().parent for folder in folders}
-        settle(parents)
-        for folder in folders:
-            if (folder / STATE).is_file():
-                self._recording.restore(folder / STATE)
-                return
-        for step, file in older_states(parents, state.global_step):
-            try:
-                self._recording.restore(file)
-            except ArgumentError as error:
-                logger.warning("a state of before can't be gone on from: %s", error)
-                continue
-            logger.warning(
-                "the run goes on from step %d, whose checkpoint has no %s: the dynamics go on from %r of step %d, and "
-                "what was shown between these steps, in epochs %d to %d, is NaN",
-                state.global_step,
-                STATE,
-                os.fspath(file),
-                step,
-                step // steps_an_epoch,
-                (state.global_step - 1) // steps_an_epoch,
-            )
-            return
-        logger.warning(
-            "the run goes on from step %d and no checkpoint with %s is found: what came before is NaN in the "
-            "dynamics; if it is elsewhere, name its folder, as in PruningTrainerCallback(resume_from=folder)",
-            state.global_step,
-            STATE,
-        )
-
     def _detach(self) -> None:
         if self._tap is not None:
             self._tap.close()
@@ -360,8 +309,3 @@ def _keep_digests(recording: Recording, loader: Any) -> None:
         dataset = dataset._dataset
     if recording.whole:
         recording.digests = row_digests(dataset)
-
-
-def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
-    """The folder in which the Trainer keeps this step."""
-    return Path(args.output_dir or ".") / f"checkpoint-{state.global_step}"

@@ -111,6 +111,42 @@ def test_killed_while_a_checkpoint_is_written(text_task, owner, name, strategy, 
     assert not [*tmp_path.glob("hf_prune*")]
 
 
+def test_two_recorders_go_on_each_from_its_own(text_task, tmp_path):
+    def two():
+        return [PruningTrainerCallback(features=True), PruningTrainerCallback(clean_eval=True)]
+
+    options = {"save_strategy": "steps", "save_steps": 7, "output_dir": str(tmp_path)}
+    whole, resumed = two(), two()
+    train(text_task, whole, **options)
+    text_task.trainer(callbacks=resumed, **options).train(resume_from_checkpoint=str(tmp_path / "checkpoint-7"))
+    for one, other in zip(resumed, whole, strict=True):
+        assert_same_dynamics(one.dynamics, other.dynamics)
+    assert not np.array_equal(whole[0].dynamics["margin"], whole[1].dynamics["margin"])
+
+
+def test_what_was_left_ahead_is_removed_when_a_run_begins(text_task, tmp_path):
+    left = tmp_path / "hf_prune_dynamics-2-of-checkpoint-7.safetensors"
+    left.write_bytes(b"half")
+    train(text_task, [PruningTrainerCallback()], output_dir=str(tmp_path))
+    assert not left.exists()
+
+
+def test_checkpoints_of_the_best_step_only(text_task, tmp_path):
+    options = {
+        "eval_strategy": "steps",
+        "eval_steps": 2,
+        "save_strategy": "best",
+        "metric_for_best_model": "eval_loss",
+    }
+    options |= {"output_dir": str(tmp_path), "eval_dataset": text_task.dataset}
+    # So that some steps are the best by then, and some are not.
+    train(text_task, [PruningTrainerCallback()], learning_rate=0.1, **options)
+    checkpoints = [*tmp_path.glob("checkpoint-*")]
+    assert 1 < len(checkpoints) < 7
+    assert all((folder / recording.STATE).is_file() for folder in checkpoints)
+    assert not [*tmp_path.glob("hf_prune*")]
+
+
 def test_the_newest_older_state_is_gone_on_from_and_what_is_missing_is_named(text_task, tmp_path, caplog):
     options = {"save_strategy": "steps", "save_steps": 3, "output_dir": str(tmp_path)}
     whole = PruningTrainerCallback()
