@@ -1,25 +1,31 @@
-"""Files and folders that are written whole or not at all.
+"""Files and folders that are written whole or not at all, and digests by which one sees that they are so still.
 
 What is written grows beside its place, reaches the disk, and takes the place in one step. A folder beside is locked
 while its writer lives, so that the next writer tells what a killed one left, and removes it.
 """
 
 import ctypes
+import hashlib
+import json
 import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import xxhash
 from filelock import FileLock, Timeout
 
 from hf_prune.errors import ArgumentError
 
 BESIDE, LOCK = ".hf_prune-", ".lock"
 """How the folders beside and their locks are called."""
+
+SEAL_BYTES, PART_BYTES = 16, 2**24
+"""Of a sealed file, the bytes of the digest; and how many are read at once."""
 
 _AT_HERE, _LINUX_EXCHANGE, _MAC_SWAP = -100, 2, 2
 
@@ -71,6 +77,49 @@ def standing(path: str | os.PathLike[str]) -> Path:
     return aside if aside.is_dir() and not path.exists() else path
 
 
+def remove_left(folder: Path) -> None:
+    """Remove from a folder what killed writers left in it."""
+    for lock in folder.glob(f"{BESIDE}*{LOCK}"):
+        _remove_if_left(lock)
+
+
+def file_digest(path: Path) -> str:
+    """The digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def json_digest(values: Mapping[str, Any]) -> str:
+    """The digest of JSON values, less the one called `digest`, which holds it in a file."""
+    rest = {name: value for name, value in values.items() if name != "digest"}
+    return hashlib.blake2b(json.dumps(rest, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def seal(path: Path) -> None:
+    """Append the digest of a file's bytes, of a format whose readers don't look behind its end."""
+    with path.open("r+b") as file:
+        digest = _quick_digest(file, path.stat().st_size)
+        file.seek(0, os.SEEK_END)
+        file.write(digest)
+    _to_disk(path)
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file ends with the digest that `seal` appended, and is what it was then. Reads some 3 GB a second."""
+    with path.open("rb") as file:
+        digest = _quick_digest(file, path.stat().st_size - SEAL_BYTES)
+        return file.read() == digest
+
+
+def _quick_digest(file: BinaryIO, size: int) -> bytes:
+    """The digest of the next bytes of a file."""
+    digest = xxhash.xxh3_128()
+    while size > 0 and (part := file.read(min(size, PART_BYTES))):
+        digest.update(part)
+        size -= len(part)
+    return digest.digest()
+
+
 def _put(folder: Path, path: Path) -> None:
     """Move a folder to `path`; one that is there is afterwards where the new one was, or gone."""
     if not path.exists() and (aside := _aside(path)).exists():
@@ -115,8 +164,7 @@ def _exchanged(one: Path, other: Path) -> bool:
 def _folder_beside(path: Path) -> Iterator[Path]:
     """Gives a folder on the same disk, from which a rename is one step; whatever is in it is removed afterwards."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f"{BESIDE}*{LOCK}"):
-        _remove_if_left(left)
+    remove_left(path.parent)
     folder = path.parent / f"{BESIDE}{uuid.uuid4().hex[:12]}"
     lock = folder.with_suffix(LOCK)
     try:

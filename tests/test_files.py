@@ -12,6 +12,7 @@ from datasets import Dataset
 import hf_prune
 from hf_prune import files
 from hf_prune.files import standing, whole_file, whole_folder
+from tests.processes.kills import At, killed_at, lines_of
 
 
 @pytest.fixture
@@ -70,47 +71,8 @@ def failing(monkeypatch, owner, name, call):
     monkeypatch.setattr(owner, name, fail)
 
 
-class At:
-    """Calls `act` before line number `line` of those that are run in files.py, 0 for the first, less fsync's."""
-
-    def __init__(self, line, act):
-        self.line, self.act, self.seen = line, act, 0
-
-    def __call__(self, frame, event, argument):
-        if frame.f_code.co_filename != files.__file__ or frame.f_code.co_name == "_to_disk":
-            return None
-        if event == "line":
-            self.seen += 1
-            if self.seen == self.line + 1:
-                self.act()
-        return self
-
-    def __enter__(self):
-        sys.settrace(self)
-        return self
-
-    def __exit__(self, *error):
-        sys.settrace(None)
-
-
 def interrupt():
     raise KeyboardInterrupt
-
-
-def lines_of(work):
-    """How many lines of files.py some work runs."""
-    with At(-1, None) as at:
-        work()
-    return at.seen
-
-
-def killed_at(line, work):
-    """Do the work in a process of its own that dies before a line."""
-    if not (child := os.fork()):
-        with At(line, lambda: os._exit(9)):
-            work()
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
 
 
 def test_a_folder_is_replaced(path):
@@ -142,8 +104,8 @@ def test_a_block_that_fails_leaves_the_old_folder(path):
 @pytest.mark.parametrize("way", ["exchange", "two renames"], indirect=True)
 @pytest.mark.usefixtures("way", "quick")
 def test_an_interrupt_at_any_line_leaves_the_old_folder_or_the_new(path):
-    for line in range(lines_of(lambda: replace_folder(path, "old"))):
-        with pytest.raises(KeyboardInterrupt), At(line, interrupt):
+    for line in range(lines_of(lambda: replace_folder(path, "old"), files)):
+        with pytest.raises(KeyboardInterrupt), At(line, interrupt, files):
             replace_folder(path)
         assert texts(standing(path)) in (whole("old"), whole("new")), line
         replace_folder(path, "old")
@@ -155,8 +117,8 @@ def test_an_interrupt_at_any_line_leaves_the_old_folder_or_the_new(path):
 @pytest.mark.parametrize("way", ["exchange", "two renames"], indirect=True)
 @pytest.mark.usefixtures("way", "quick")
 def test_a_kill_at_any_line_leaves_the_old_folder_or_the_new(path):
-    for line in range(lines_of(lambda: replace_folder(path, "old"))):
-        killed_at(line, lambda: replace_folder(path))
+    for line in range(lines_of(lambda: replace_folder(path, "old"), files)):
+        killed_at(line, lambda: replace_folder(path), files)
         assert texts(standing(path)) in (whole("old"), whole("new")), line
         replace_folder(path, "old")
         assert texts(path) == whole("old"), line
@@ -170,8 +132,8 @@ def test_a_kill_at_any_line_leaves_the_old_file_or_the_new(tmp_path):
         with whole_file(tmp_path / "run", suggested="run") as complete:
             complete.write_text(text)
 
-    for line in range(lines_of(lambda: replace("old"))):
-        killed_at(line, lambda: replace("new"))
+    for line in range(lines_of(lambda: replace("old"), files)):
+        killed_at(line, lambda: replace("new"), files)
         assert (tmp_path / "run").read_text() in ("old", "new"), line
         replace("old")
         assert names(tmp_path) == ["run"], line
@@ -183,7 +145,7 @@ import os
 from hf_prune.files import whole_folder
 
 os.fsync = lambda descriptor: None
-for count in range(100):
+for count in range(30):
     with whole_folder({str(path)!r}) as folder:
         for name in ("one", "two"):
             (folder / name).write_text("new")"""

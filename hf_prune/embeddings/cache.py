@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
-from hf_prune.files import whole_file
+from hf_prune.files import is_sealed, remove_left, seal, whole_file
 
 COMPLETE, GROWING, MARKS = "vectors.npy", "vectors.partial.npy", "shards.partial.npy"
 
@@ -72,11 +72,18 @@ class VectorFile:
 
     def end(self) -> None:
         """Gives the file its final name; to be called once all shards are there."""
+        remove_left(self.folder)
+        seal(self._growing)
         self._growing.replace(self._complete)
         self._marks.unlink()
 
     def read(self) -> NDArray[np.float32]:
-        """Returns (n, d) float32, mapped and read-only."""
+        """Returns (n, d) float32, mapped and read-only; ArgumentError where they aren't those that were written."""
+        if not is_sealed(self._complete):
+            raise ArgumentError(
+                f"`cache_dir`: {str(self._complete)!r} is damaged: its bytes aren't those that were written; delete "
+                "its folder and embed again"
+            )
         vectors: NDArray[np.float32] = np.load(self._complete, mmap_mode="r")
         return vectors
 

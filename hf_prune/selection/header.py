@@ -1,10 +1,11 @@
 """selection.json: what was done, with digests of the files beside it and of itself; written and read within bounds."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from hf_prune.files import file_digest, json_digest
 
 FORMAT = "hf_prune.selection/3"
 
@@ -50,7 +51,7 @@ def header_text(values: dict[str, Any], others: list[Path]) -> str:
         ValueError: `check_header` would refuse it.
     """
     plain = json.loads(json.dumps(values | {"files": {file.name: file_digest(file) for file in others}}))
-    text = json.dumps(plain | {"digest": _digest(plain)}, indent=2)
+    text = json.dumps(plain | {"digest": json_digest(plain)}, indent=2)
     _check_text(text.encode())
     _check_bounds(plain)
     return text
@@ -76,22 +77,11 @@ def check_header(header: dict[str, Any], folder: Path) -> None:
         OSError, ValueError: with what is wrong.
     """
     _check_bounds(header)
-    if header.get("digest") != _digest(header):
+    if header.get("digest") != json_digest(header):
         raise ValueError("its values aren't those that were written")
     for name, digest in header["files"].items():
         if Path(name).name != name or file_digest(folder / name) != digest:
             raise ValueError(f"the bytes of {name!r} aren't those that were written")
-
-
-def file_digest(path: Path) -> str:
-    """The digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _digest(header: dict[str, Any]) -> str:
-    values = {name: value for name, value in header.items() if name != "digest"}
-    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _check_text(text: bytes) -> None:
