@@ -31,6 +31,9 @@ DIGESTS = "hf_prune.digests"
 """What the digests of the arrays are called in the metadata of a file."""
 
 ROW_GROUP_BYTES = 2**27
+MOST_HEADER = 2**22
+"""Bytes of what a file of tensors says of them, beyond which it is taken for made up."""
+
 LABELS, ROW, LABEL, TASK = "labels", "row", "label", "task"
 FEATURES, DIGEST = "features.", "digest."
 SINGLE_LABEL = "single-label"
@@ -67,6 +70,7 @@ def read_file(path: str | os.PathLike[str]) -> Contents:
     if not Path(path).is_file():
         raise ArgumentError(f"`dynamics`: no file at {os.fspath(path)!r}; wanted one that TrainingDynamics.save wrote")
     try:
+        _check_header_size(Path(path))
         with safe_open(path, framework="numpy") as file:
             metadata, names = file.metadata() or {}, file.keys()
             # Another program's tensors may be huge, or of a type that numpy lacks.
@@ -85,6 +89,14 @@ def read_file(path: str | os.PathLike[str]) -> Contents:
     _check_types(run, shown)
     _check_digests(run, metadata.get(DIGESTS), shown)
     return run
+
+
+def _check_header_size(path: Path) -> None:
+    """Refuse a header that safetensors would take some times its bytes for, of up to 100 MB."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > MOST_HEADER:
+        raise ValueError(f"a header of {size:,} bytes, wanted {MOST_HEADER:,} at most")
 
 
 def write_parquet(path: str | os.PathLike[str], run: Contents) -> None:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_prune.hub.parquet import FREE_BYTES, read_columns, write_table
+from tests.hub.bombs import say_less
 
 MANY = 12_000_000
 """Numbers that fill more than any small file may."""
@@ -28,24 +29,6 @@ def refused(path, message, *columns, texts=()):
     with pytest.raises(ValueError, match=message):
         read(path, *columns, texts=texts)
     assert pa.total_allocated_bytes() - before < 2**20
-
-
-def varint(number, length=0):
-    """A number as Thrift's compact protocol has it, in at least so many bytes."""
-    number, written = 2 * number, bytearray()
-    while number > 127 or len(written) + 1 < length:
-        written.append(number & 127 | 128)
-        number >>= 7
-    return bytes(written + bytes([number]))
-
-
-def say_less(path, said):
-    """Let the footer of a file say that its columns unpack to a kilobyte."""
-    content = path.read_bytes()
-    at = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
-    long = varint(said)
-    assert long in content[at:]
-    path.write_bytes(content[:at] + content[at:].replace(long, varint(1000, len(long))))
 
 
 def test_what_is_written_is_read(path):
