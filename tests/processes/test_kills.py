@@ -19,7 +19,7 @@ from hf_prune.embeddings import cache as embedding_cache
 from hf_prune.hub import commit
 from hf_prune.selection import published, record
 from tests.hub_server import WRITER
-from tests.processes.kills import ALL, killed_at, killed_within, lines_of, seconds_of
+from tests.processes.kills import ALL, begun, ended, killed_at, killed_within, lines_of, seconds_of
 
 pytestmark = [
     pytest.mark.process,
@@ -107,6 +107,14 @@ def test_rows_that_are_embedded_at_every_line(tmp_path):
         np.testing.assert_array_equal(embed(folder), expected)
         assert left_beside(folder) == left_beside(tmp_path / "whole"), line
     print(f"embed: {len(lines)} kills before lines, 0 losses")
+
+
+def test_rows_that_two_embed_at_once(tmp_path):
+    expected = embed(tmp_path / "whole")
+    for child in [begun(lambda: embed(tmp_path / "both")) for _ in range(2)]:
+        assert ended(child) == 0
+    np.testing.assert_array_equal(embed(tmp_path / "both"), expected)
+    assert left_beside(tmp_path / "both") == left_beside(tmp_path / "whole")
 
 
 def left_beside(folder):
