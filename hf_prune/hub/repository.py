@@ -85,6 +85,7 @@ def download(
     api = HfApi(token=token, library_name="hf_prune")
     try:
         commit = api.repo_info(repo_id, revision=revision, repo_type="dataset").sha
+        # A size that the Hub doesn't tell counts as none: what is read of a file is bounded anyway.
         size = sum(
             api.hf_hub_download(repo_id, path, repo_type="dataset", revision=commit, dry_run=True).file_size or 0
             for path in paths
