@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from hf_prune.arguments import whole_number
 from hf_prune.dataset import prune
 from hf_prune.errors import ArgumentError, ArgumentTypeError
-from hf_prune.files import whole_file
+from hf_prune.files import json_digest, whole_file
 from hf_prune.groups import Groups
 from hf_prune.labels import label_groups
 from hf_prune.plots import Panel, plot_panels
@@ -35,7 +35,7 @@ size takes new random rows until all were seen (Okanovic et al. 2023, arXiv 2305
 SHORTER = "all rows, keep x steps"
 """Name for runs on the unpruned dataset with the steps that a coreset takes in as many epochs: see `compare`."""
 
-_FORMAT = "hf_prune.comparison/2"
+_FORMAT = "hf_prune.comparison/3"
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,23 +185,26 @@ class Comparison:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write every result to a JSON file, whole or not at all, replacing one there."""
+        values = json.loads(json.dumps(asdict(self) | {"format": _FORMAT}))
         with whole_file(path, suggested="comparison.json") as file:
-            file.write_text(json.dumps(asdict(self) | {"format": _FORMAT}, indent=1), encoding="utf-8")
+            file.write_text(json.dumps(values | {"digest": json_digest(values)}, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote.
 
         Raises:
-            ArgumentError: no such file, or not one of ours.
+            ArgumentError: no such file, not one of ours, or a damaged one.
         """
         try:
             saved = json.loads(Path(path).read_text(encoding="utf-8"))
             if saved["format"] != _FORMAT:
                 raise ValueError(f"its format is {saved['format']!r}, wanted {_FORMAT!r}")
+            if saved["digest"] != json_digest(saved):
+                raise ValueError("it is damaged, its values aren't those that were written")
             results = (Result(**row | {"recalls": tuple(row["recalls"])}) for row in saved["results"])
             return cls(tuple(saved["classes"]), tuple(results), tuple(saved["unpruned"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ArgumentError(f"`path`: {os.fspath(path)!r} is no file of Comparison.save: {error}") from error
 
 

@@ -1,17 +1,18 @@
-"""Files and folders that are written whole or not at all, at whatever step an error or a kill comes."""
+"""Files and folders that are written whole or not at all, at whatever step an error, Ctrl-C or a kill comes."""
 
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from datasets import Dataset
 
 import hf_prune
-from hf_prune.files import put_back, whole_file, whole_folder
-
-RENAMES = ["the old one away", "the new one in"]
+from hf_prune import files
+from hf_prune.files import standing, whole_file, whole_folder
+from tests.processes.kills import At, killed_at, lines_of
 
 
 @pytest.fixture
@@ -21,15 +22,28 @@ def path(tmp_path):
     return tmp_path / "record"
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """A disk that says at once that everything has reached it."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def way(request, monkeypatch):
+    """How one folder takes the place of another: as this disk can do it, and as those do that can't."""
+    if request.param != "exchange":
+        monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
+
+
 def fill(folder, text):
     folder.mkdir(exist_ok=True)
     for name in ("one", "two"):
         (folder / name).write_text(text)
 
 
-def replace_folder(path):
+def replace_folder(path, text="new"):
     with whole_folder(path) as folder:
-        fill(folder, "new")
+        fill(folder, text)
 
 
 def texts(folder):
@@ -38,6 +52,10 @@ def texts(folder):
 
 def whole(text):
     return {"one": text, "two": text}
+
+
+def names(folder):
+    return [file.name for file in folder.iterdir()]
 
 
 def failing(monkeypatch, owner, name, call):
@@ -53,24 +71,19 @@ def failing(monkeypatch, owner, name, call):
     monkeypatch.setattr(owner, name, fail)
 
 
+def interrupt():
+    raise KeyboardInterrupt
+
+
 def test_a_folder_is_replaced(path):
     replace_folder(path)
     assert texts(path) == whole("new")
-    assert [file.name for file in path.parent.iterdir()] == ["record"]
+    assert names(path.parent) == ["record"]
 
 
 def test_a_folder_is_made_with_its_parents(tmp_path):
     replace_folder(tmp_path / "a" / "b")
     assert texts(tmp_path / "a" / "b") == whole("new")
-
-
-@pytest.mark.parametrize("call", range(2), ids=RENAMES)
-def test_a_rename_that_fails_leaves_the_old_folder(path, monkeypatch, call):
-    failing(monkeypatch, Path, "rename", call)
-    with pytest.raises(KeyboardInterrupt):
-        replace_folder(path)
-    assert texts(path) == whole("old")
-    assert [file.name for file in path.parent.iterdir()] == ["record"]
 
 
 @pytest.mark.parametrize("call", range(3), ids=["a file", "another file", "the folder"])
@@ -85,41 +98,100 @@ def test_a_block_that_fails_leaves_the_old_folder(path):
     with pytest.raises(FileNotFoundError), whole_folder(path) as folder:
         (folder / "nowhere" / "one").write_text("half")
     assert texts(path) == whole("old")
-    assert [file.name for file in path.parent.iterdir()] == ["record"]
+    assert names(path.parent) == ["record"]
 
 
-@pytest.mark.parametrize(("calls", "left"), [(0, "old"), (1, "old"), (2, "new")])
-def test_a_kill_leaves_the_old_folder_or_the_new(path, calls, left):
+@pytest.mark.parametrize("way", ["exchange", "two renames"], indirect=True)
+@pytest.mark.usefixtures("way", "quick")
+def test_an_interrupt_at_any_line_leaves_the_old_folder_or_the_new(path):
+    for line in range(lines_of(lambda: replace_folder(path, "old"), files)):
+        with pytest.raises(KeyboardInterrupt), At(line, interrupt, files):
+            replace_folder(path)
+        assert texts(standing(path)) in (whole("old"), whole("new")), line
+        replace_folder(path, "old")
+        assert texts(path) == whole("old"), line
+        assert names(path.parent) == ["record"], line
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed in a copy of this one")
+@pytest.mark.parametrize("way", ["exchange", "two renames"], indirect=True)
+@pytest.mark.usefixtures("way", "quick")
+def test_a_kill_at_any_line_leaves_the_old_folder_or_the_new(path):
+    for line in range(lines_of(lambda: replace_folder(path, "old"), files)):
+        killed_at(line, lambda: replace_folder(path), files)
+        assert texts(standing(path)) in (whole("old"), whole("new")), line
+        replace_folder(path, "old")
+        assert texts(path) == whole("old"), line
+        assert names(path.parent) == ["record"], line
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed in a copy of this one")
+@pytest.mark.usefixtures("quick")
+def test_a_kill_at_any_line_leaves_the_old_file_or_the_new(tmp_path):
+    def replace(text):
+        with whole_file(tmp_path / "run", suggested="run") as complete:
+            complete.write_text(text)
+
+    for line in range(lines_of(lambda: replace("old"), files)):
+        killed_at(line, lambda: replace("new"), files)
+        assert (tmp_path / "run").read_text() in ("old", "new"), line
+        replace("old")
+        assert names(tmp_path) == ["run"], line
+
+
+def test_several_writers_and_a_reader_at_once(path):
     code = f"""
 import os
-from pathlib import Path
 from hf_prune.files import whole_folder
 
-rename, done = Path.rename, []
+os.fsync = lambda descriptor: None
+for count in range(30):
+    with whole_folder({str(path)!r}) as folder:
+        for name in ("one", "two"):
+            (folder / name).write_text("new")"""
+    writers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    while any(writer.poll() is None for writer in writers):
+        assert path.is_dir()
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert texts(path) == whole("new")
+    assert names(path.parent) == ["record"]
 
-def rename_or_die(*args):
-    if len(done) == {calls}:
-        os._exit(9)
-    done.append(rename(*args))
-    if len(done) == 2:
-        os._exit(9)
 
-Path.rename = rename_or_die
-with whole_folder({str(path)!r}) as folder:
-    for name in ("one", "two"):
-        (folder / name).write_text("new")"""
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
-    put_back(path)
-    assert texts(path) == whole(left)
-    replace_folder(path)
+def test_what_a_living_writer_has_beside_is_left_to_it(path):
+    with whole_folder(path) as folder:
+        replace_folder(path, "other")
+        fill(folder, "new")
     assert texts(path) == whole("new")
 
 
-def test_a_killed_save_is_mended_when_the_selection_is_loaded(path):
+@pytest.mark.usefixtures("quick")
+def test_a_selection_that_is_replaced_while_it_is_read_is_one_of_the_two(tmp_path):
+    ds = Dataset.from_dict({"x": range(9)})
+    of = {len(selection): selection for selection in (ds.prune("random", keep=keep).selection for keep in (3, 6))}
+    path, read = tmp_path / "record", set()
+    of[3].save(path)
+
+    def replace():
+        for count in range(40):
+            of[6 if count % 2 else 3].save(path)
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    while writer.is_alive():
+        loaded = hf_prune.Selection.load(path)
+        assert loaded.indices.tolist() == of[len(loaded)].indices.tolist()
+        read.add(len(loaded))
+    writer.join()
+    assert read == {3, 6}
+
+
+def test_a_killed_save_is_found_when_the_selection_is_loaded(path):
     selection = Dataset.from_dict({"x": range(9)}).prune("random", keep=3).selection
     selection.save(path.with_name("saved"))
     path.with_name("saved").rename(path.with_name(".saved.hf_prune-old"))
     assert hf_prune.Selection.load(path.with_name("saved")).indices.tolist() == selection.indices.tolist()
+    selection.save(path.with_name("saved"))
+    assert sorted(names(path.parent)) == ["record", "saved"]
 
 
 def test_a_link_to_a_folder_stays_a_link(path):

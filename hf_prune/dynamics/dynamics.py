@@ -18,7 +18,6 @@ from hf_prune.dynamics.data import DynamicsData, Epochs
 from hf_prune.dynamics.logits import signals_from_logits
 from hf_prune.dynamics.merge import merged
 from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingSignalError
-from hf_prune.files import whole_file
 from hf_prune.hub.commit import commit
 from hf_prune.hub.repository import Repository, download, folder_of
 
@@ -113,8 +112,7 @@ class TrainingDynamics(DynamicsData):
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
         """Write `to_dataset()` as one Parquet file, replacing a file there only once the new one is complete."""
-        with whole_file(path, suggested=PARQUET) as complete:
-            self.to_dataset().to_parquet(complete)
+        storage.write_parquet(path, self._contents)
 
     @classmethod
     def from_parquet(cls, path: str | os.PathLike[str]) -> Self:
@@ -146,9 +144,17 @@ class TrainingDynamics(DynamicsData):
         revision: str | None = None,
         *,
         token: str | bool | None = None,
+        max_bytes: int = 2**34,
     ) -> Self:
-        """The dynamics that `push_to_hub` pushed; ArgumentError where there are none, or they are damaged."""
-        (file,) = download(repo_id, [f"{folder_of(config, split)}/{PARQUET}"], revision, token)
+        """The dynamics that `push_to_hub` pushed.
+
+        Args:
+            max_bytes: a larger file is not downloaded.
+
+        Raises:
+            ArgumentError: there are none, they are larger, or damaged.
+        """
+        (file,) = download(repo_id, [f"{folder_of(config, split)}/{PARQUET}"], revision, token, max_bytes=max_bytes)
         return cls.from_parquet(file)
 
     def perplexity(self, epochs: Epochs = None) -> NDArray[np.float64]:

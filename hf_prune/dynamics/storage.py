@@ -1,9 +1,11 @@
 """Training dynamics as a safetensors file, a table or a Parquet file, and back; nothing read is believed unchecked.
 
 A file of tensors and a table hold the same: the labels, each signal under its name, features as `features.MOMENT`, and
-digests of the rows as `digest.COLUMN`.
+digests of the rows as `digest.COLUMN`. Both kinds of file hold a digest of each array in their metadata.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,19 +13,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict
 from numpy.typing import NDArray
 
 from hf_prune.arguments import did_you_mean
+from hf_prune.digest import array_digest
 from hf_prune.dynamics.formulas import SIGNALS
 from hf_prune.dynamics.row_digests import RowDigests
 from hf_prune.dynamics.rows import UNLABELLED, UNSEEN
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.files import whole_file
+from hf_prune.hub.parquet import read_columns, write_table
 from hf_prune.labels import stored_column
 
-FORMAT = "hf_prune.dynamics/2"
+FORMAT = "hf_prune.dynamics/3"
+DIGESTS = "hf_prune.digests"
+"""What the digests of the arrays are called in the metadata of a file."""
+
+ROW_GROUP_BYTES = 2**27
+MOST_HEADER = 2**22
+"""Bytes of what a file of tensors says of them, beyond which it is taken for made up."""
+
 LABELS, ROW, LABEL, TASK = "labels", "row", "label", "task"
 FEATURES, DIGEST = "features.", "digest."
 SINGLE_LABEL = "single-label"
@@ -46,25 +56,21 @@ class Contents(NamedTuple):
 def write_file(path: str | os.PathLike[str], run: Contents) -> None:
     from safetensors.numpy import save_file
 
-    tensors = {
-        **run.signals,
-        LABELS: run.labels,
-        **_prefixed(FEATURES, run.features),
-        **_prefixed(DIGEST, run.digests),
-    }
+    tensors = _arrays(run)
     with whole_file(path, suggested="dynamics.safetensors") as complete:
         contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-        save_file(contiguous, complete, metadata={"format": FORMAT, "task": run.task})
+        save_file(contiguous, complete, metadata={"format": FORMAT, "task": run.task, DIGESTS: digests_of(run)})
 
 
 def read_file(path: str | os.PathLike[str]) -> Contents:
     """What `write_file` wrote, with the signals that the file holds and this version knows."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     shown = f"`dynamics`: {os.fspath(path)!r}"
     if not Path(path).is_file():
         raise ArgumentError(f"`dynamics`: no file at {os.fspath(path)!r}; wanted one that TrainingDynamics.save wrote")
     try:
+        _check_header_size(Path(path))
         with safe_open(path, framework="numpy") as file:
             metadata, names = file.metadata() or {}, file.keys()
             # Another program's tensors may be huge, or of a type that numpy lacks.
@@ -75,9 +81,32 @@ def read_file(path: str | os.PathLike[str]) -> Contents:
                 {name.removeprefix(prefix): file.get_tensor(name) for name in names if name.startswith(prefix)}
                 for prefix in (FEATURES, DIGEST)
             )
-            return Contents(signals, file.get_tensor(LABELS), features, metadata.get("task", SINGLE_LABEL), digests)
-    except SafetensorError as error:
+            run = Contents(signals, file.get_tensor(LABELS), features, metadata.get("task", SINGLE_LABEL), digests)
+    except ArgumentError:
+        raise
+    except Exception as error:  # a hostile file may make any of a library
         raise ArgumentError(f"{shown} is damaged or no safetensors file ({error})") from error
+    _check_types(run, shown)
+    _check_digests(run, metadata.get(DIGESTS), shown)
+    return run
+
+
+def _check_header_size(path: Path) -> None:
+    """Refuse a header that safetensors would take some times its bytes for, of up to 100 MB."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > MOST_HEADER:
+        raise ValueError(f"a header of {size:,} bytes, wanted {MOST_HEADER:,} at most")
+
+
+def write_parquet(path: str | os.PathLike[str], run: Contents) -> None:
+    """`to_dataset` as a Parquet file, which datasets reads like those that it writes."""
+    dataset = to_dataset(run)
+    schema = dataset.features.arrow_schema
+    table = dataset.data.table.cast(schema.with_metadata({**(schema.metadata or {}), DIGESTS: digests_of(run)}))
+    rows = max(1, ROW_GROUP_BYTES * len(dataset) // max(1, table.nbytes))
+    with whole_file(path, suggested="dynamics.parquet") as complete:
+        write_table(table, complete, row_group_size=rows)
 
 
 def to_dataset(run: Contents) -> Dataset:
@@ -113,12 +142,7 @@ def from_dataset(dataset: Any, *, source: str = "`dataset`") -> Contents:
         dataset = Dataset(dataset.data)
     rows = _values(dataset, ROW, source)
     labels = _in_rows(rows, _values(dataset, LABEL, source))
-    if (wrong := (labels < UNSEEN) & (labels != UNLABELLED)).any():
-        row = int(np.argmax(wrong))
-        raise ArgumentError(
-            f"{source}: column {LABEL!r}: wanted classes from 0, and {UNSEEN} where a row was never seen; "
-            f"row {row} has {labels[row]}"
-        )
+    _check_labels(labels, source)
     signals, features, digests = {}, {}, {}
     for name in columns:
         values = _values(dataset, name, source)
@@ -129,7 +153,8 @@ def from_dataset(dataset: Any, *, source: str = "`dataset`") -> Contents:
             features[name.removeprefix(FEATURES)] = _in_rows(rows, values)
         else:
             digests[name.removeprefix(DIGEST)] = _in_rows(rows, values)
-    return Contents(signals, labels, features, _task(dataset, source), digests)
+    task = _only_task(stored_column(dataset, TASK), source) if TASK in dataset.column_names else SINGLE_LABEL
+    return Contents(signals, labels, features, task, digests)
 
 
 def read_parquet(path: str | os.PathLike[str]) -> Contents:
@@ -137,31 +162,81 @@ def read_parquet(path: str | os.PathLike[str]) -> Contents:
     shown = f"`path`: {os.fspath(path)!r}"
     if not Path(path).is_file():
         raise ArgumentError(f"{shown} is no file; wanted one that TrainingDynamics.to_parquet wrote")
+
+    def ours(schema: pa.Schema, rows: int) -> list[str]:
+        return [ROW, LABEL, *({TASK} & set(schema.names)), *_checked_columns(schema, shown)]
+
     try:
-        with pq.ParquetFile(path) as file:
-            # Columns of another program may be huge, so they are not read before they are known to be ours.
-            columns = _checked_columns(file.schema_arrow, shown)
-            task = [TASK] if TASK in file.schema_arrow.names else []
-            table = file.read(columns=[ROW, LABEL, *task, *columns])
+        table, metadata = read_columns(Path(path), ours, texts=[TASK])
+        task = SINGLE_LABEL
+        if TASK in table.column_names:
+            task = _only_task(table.column(TASK), shown)
+            table = table.drop_columns(TASK)
+        # The rest of the metadata may be anyone's; the columns say everything.
+        run = from_dataset(Dataset(table.replace_schema_metadata(None)), source=shown)._replace(task=task)
     except ArgumentError:
         raise
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except Exception as error:  # a hostile file may make any of a library
         raise ArgumentError(f"{shown} is damaged or no Parquet file ({error})") from error
-    # The metadata may be anyone's; the columns say everything.
-    return from_dataset(Dataset(table.replace_schema_metadata(None)), source=shown)
+    _check_digests(run, metadata.get(DIGESTS.encode()), shown)
+    return run
+
+
+def digests_of(run: Contents) -> str:
+    """The digest of each array and of the task, as a JSON text."""
+    digests = {name: array_digest(array) for name, array in _arrays(run).items()}
+    return json.dumps(digests | {TASK: hashlib.blake2b(run.task.encode(), digest_size=16).hexdigest()})
+
+
+def _arrays(run: Contents) -> dict[str, NDArray[Any]]:
+    """All arrays of a run by their names in a file, in the types that are written."""
+    amounts = {**run.signals, **_prefixed(FEATURES, run.features)}
+    arrays: dict[str, NDArray[Any]] = {name: np.asarray(values, np.float32) for name, values in amounts.items()}
+    return {**arrays, LABELS: np.asarray(run.labels, np.int64), **_prefixed(DIGEST, run.digests)}
+
+
+def _check_digests(run: Contents, recorded: str | bytes | None, source: str) -> None:
+    """Refuse arrays that aren't those that were written; a signal that nobody here knows is of no matter."""
+    try:
+        written = json.loads(recorded or "{}")
+        known = [name for name in written if name in (*SIGNALS, LABELS, TASK) or name.startswith((FEATURES, DIGEST))]
+        same = {name: written[name] for name in known} == json.loads(digests_of(run))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        same = False
+    if not same:
+        raise ArgumentError(f"{source} is damaged: its values aren't those that were written")
+
+
+def _check_types(run: Contents, source: str) -> None:
+    """Refuse arrays of other types than those that are written, and labels that are none."""
+    amounts = {**run.signals, **_prefixed(FEATURES, run.features)}
+    whole = {LABELS: run.labels, **_prefixed(DIGEST, run.digests)}
+    for name, array in {**amounts, **whole}.items():
+        wanted = np.dtype(np.float32 if name in amounts else np.int64 if name == LABELS else np.uint64)
+        if array.dtype != wanted or (name == LABELS and array.ndim != 1):
+            raise ArgumentError(f"{source}: {name!r}: wanted {wanted}, got {array.dtype} of shape {array.shape}")
+    _check_labels(run.labels, source)
+
+
+def _check_labels(labels: NDArray[np.int64], source: str) -> None:
+    if (wrong := (labels < UNSEEN) & (labels != UNLABELLED)).any():
+        row = int(np.argmax(wrong))
+        raise ArgumentError(
+            f"{source}: column {LABEL!r}: wanted classes from 0, and {UNSEEN} where a row was never seen; "
+            f"row {row} has {labels[row]}"
+        )
 
 
 def _prefixed(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {prefix + name: array for name, array in arrays.items()}
 
 
-def _task(dataset: Dataset, source: str) -> str:
-    if TASK not in dataset.column_names:
-        return SINGLE_LABEL
-    tasks = stored_column(dataset, TASK).unique().to_pylist()
-    if len(tasks) != 1 or not isinstance(tasks[0], str):
-        raise ArgumentError(f"{source}: column {TASK!r}: wanted one task for all rows, got {tasks[:5]}")
-    return tasks[0]
+def _only_task(tasks: Any, source: str) -> str:
+    """The value that stands in all rows."""
+    found = tasks.unique().to_pylist()
+    if len(found) != 1 or not isinstance(found[0], str):
+        raise ArgumentError(f"{source}: column {TASK!r}: wanted one task for all rows, got {found[:5]}")
+    return found[0]
 
 
 def _checked_columns(schema: pa.Schema, source: str) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
-from hf_prune.files import whole_file
+from hf_prune.files import is_sealed, remove_left, seal, whole_file
 
 COMPLETE, GROWING, MARKS, PROBES = "vectors.npy", "vectors.partial.npy", "shards.partial.npy", "probes.npy"
 
@@ -120,11 +120,18 @@ class VectorFile:
 
     def end(self) -> None:
         """Gives the file its final name; to be called once all shards are there."""
+        remove_left(self.folder)
+        seal(self._growing)
         self._growing.replace(self._complete)
         self._marks.unlink(missing_ok=True)
 
     def read(self) -> NDArray[np.float32]:
-        """Returns (n, d) float32, mapped and read-only."""
+        """Returns (n, d) float32, mapped and read-only; ArgumentError where they aren't those that were written."""
+        if not is_sealed(self._complete):
+            raise ArgumentError(
+                f"`cache_dir`: {str(self._complete)!r} is damaged: its bytes aren't those that were written; delete "
+                "its folder and embed again"
+            )
         vectors: NDArray[np.float32] = np.load(self._complete, mmap_mode="r")
         return vectors
 
@@ -138,7 +145,7 @@ def _array(path: Path) -> Mapped | None:
     """Returns the mapped array of a file, and None where there is none, or only a part of one."""
     try:
         array: Mapped = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+    except Exception:  # a damaged header may make any of numpy
         return None
     return array
 

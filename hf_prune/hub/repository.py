@@ -8,6 +8,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
+from hf_prune.arguments import whole_number
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 
 CARD = "README.md"
@@ -72,15 +73,28 @@ class Repository:
         return full_id
 
 
-def download(repo_id: str, paths: list[str], revision: str | None, token: str | bool | None) -> list[Path]:
+def download(
+    repo_id: str, paths: list[str], revision: str | None, token: str | bool | None, *, max_bytes: int
+) -> list[Path]:
     """Local copies of files of a repository, all of one commit.
 
     Raises:
-        ArgumentError: no such repository, revision or file.
+        ArgumentError: no such repository, revision or file, or the files have more than `max_bytes` together.
     """
+    whole_number("max_bytes", max_bytes, at_least=1)
     api = HfApi(token=token, library_name="hf_prune")
     try:
         commit = api.repo_info(repo_id, revision=revision, repo_type="dataset").sha
+        # A size that the Hub doesn't tell counts as none: what is read of a file is bounded anyway.
+        size = sum(
+            api.hf_hub_download(repo_id, path, repo_type="dataset", revision=commit, dry_run=True).file_size or 0
+            for path in paths
+        )
+        if size > max_bytes:
+            raise ArgumentError(
+                f"`max_bytes`: {', '.join(paths)} of {repo_id!r} have {size:,} bytes, wanted {max_bytes:,} at most; "
+                f"if you trust the repository pass max_bytes={size}"
+            )
         return [Path(api.hf_hub_download(repo_id, path, repo_type="dataset", revision=commit)) for path in paths]
     except RepositoryNotFoundError as error:
         raise ArgumentError(

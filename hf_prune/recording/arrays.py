@@ -23,9 +23,6 @@ from hf_prune.recording.reading import BatchSignals
 
 logger = logging.getLogger(__name__)
 
-STATE = "hf_prune_dynamics.safetensors"
-"""What a checkpoint's folder gets: the dynamics so far, as TrainingDynamics.save writes them."""
-
 EARLY, EARLIEST = 0.2, 3
 """Share of the planned epochs after which the early features are taken, and the epoch before which they never are.
 
@@ -97,13 +94,14 @@ class Recording:
             ArgumentError: the file is damaged or another program's. AlignmentError: it is of another dataset.
         """
         before = TrainingDynamics.load(file)
-        self._restored = repr(os.fspath(file))
+        shown = repr(os.fspath(file))
         if len(before) != self.n:
             raise AlignmentError(
-                f"{self._restored} has dynamics of {len(before)} rows, this train_dataset has {self.n}; "
+                f"{shown} has dynamics of {len(before)} rows, this train_dataset has {self.n}; "
                 "resume with the dataset that the checkpoint was made with, or delete the file to record anew"
             )
-        check_digests("train_dataset", before.digests, self.digests, f"what goes on from {self._restored}")
+        check_digests("train_dataset", before.digests, self.digests, f"what goes on from {shown}")
+        self._restored = shown
         wanted = self._kept_of(self.finished + 1)
         known = min(wanted, before.epochs, self._slots)
         self._signals = {name: values for name, values in self._signals.items() if name in before.signals}
@@ -149,11 +147,11 @@ class Recording:
         self._collect()
         self.finished += 1
 
-    def save(self, folder: Path) -> None:
+    def save(self, file: Path) -> None:
         """Write the state of the run, the epoch that is not over included; every process has to call it."""
         self._collect()
         if self.whole:
-            self._dynamics(self._kept_of(self._begun)).save(folder / STATE)
+            self._dynamics(self._kept_of(self._begun)).save(file)
 
     def dynamics(self) -> TrainingDynamics:
         """The dynamics of the epochs that are over."""

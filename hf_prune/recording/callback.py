@@ -5,7 +5,6 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,9 +16,10 @@ from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.dynamics.formulas import TASKS
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.models import head_of
-from hf_prune.recording.arrays import STATE, Recording
+from hf_prune.recording.arrays import Recording
+from hf_prune.recording.checkpoints import Checkpoints
 from hf_prune.recording.clean_pass import clean_pass, rehearse
-from hf_prune.recording.loader import bare_loader, unwatch_rest, watch_rest
+from hf_prune.recording.loader import bare_loader, unwatch_rest, watch_rest, watchers
 from hf_prune.recording.losses import LossTap, has_own_loss
 from hf_prune.recording.order import POSITIONS
 from hf_prune.recording.refused import (
@@ -132,6 +132,7 @@ class PruningTrainerCallback(TrainerCallback):
         self._looping = False
         self._trained_on: TrainData | None = None
         self._told: str | None = None
+        self._checkpoints = Checkpoints(self._recording, 0, resume_from)
 
     @property
     def dynamics(self) -> TrainingDynamics:
@@ -211,13 +212,14 @@ class PruningTrainerCallback(TrainerCallback):
             first = state.global_step // steps_an_epoch
             self._recording = Recording(data.n, epochs, first, self.every)
             self._keep_digests(loader)
-            if state.global_step and self._recording.whole:
-                self._restore(args, state)
         else:
             check_arguments(args, rows=0)
             if step := state.global_step:
                 logger.warning("the run goes on in a stream: epochs before step %d are not recorded", step)
-            self._recording = Recording(data.n, epochs=None, every=self.every)
+            self._recording, steps_an_epoch = Recording(data.n, epochs=None, every=self.every), None
+        self._checkpoints = Checkpoints(self._recording, watchers(loader), self.resume_from)
+        if self._recording.whole:
+            self._checkpoints.begin(args, state, steps_an_epoch)
         names = tuple(args.label_names) if args.label_names else None
         names = names if names is None or set(names) == set(POSITIONS) else names[:1]
         self._tap = self._tap_of(kwargs["train_dataloader"], kwargs["model"], names)
@@ -238,6 +240,7 @@ class PruningTrainerCallback(TrainerCallback):
             tap.check()
         if tap is not None:
             tap.step_is_over()
+        self._checkpoints.save_ahead(args, state, control)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -245,11 +248,13 @@ class PruningTrainerCallback(TrainerCallback):
         if self.clean_eval:
             clean_pass(kwargs["model"], bare_loader(kwargs["train_dataloader"]), args.per_device_eval_batch_size)
         self._recording.end_epoch()
+        self._checkpoints.save_ahead(args, state, control)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._recording.save(_checkpoint(args, state))
+        self._checkpoints.save(args, state)
 
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        self._checkpoints.discard_ahead()
         self._detach()
 
     def _keep_digests(self, loader: Any) -> None:
@@ -263,28 +268,8 @@ class PruningTrainerCallback(TrainerCallback):
         kind = LossTap if has_own_loss(model) else Tap
         return kind(loader, model, label_names, head, receive, self.task, id_column=ids, in_training=in_training)
 
-    def _restore(self, args: TrainingArguments, state: TrainerState) -> None:
-        """Restore from the checkpoint that the run goes on from, which the Trainer doesn't name to callbacks."""
-        told = [self.resume_from, args.resume_from_checkpoint]
-        folders = [Path(folder) for folder in told if isinstance(folder, str | os.PathLike)]
-        for folder in [*folders, _checkpoint(args, state)]:
-            if (folder / STATE).is_file():
-                self._recording.restore(folder / STATE)
-                return
-        logger.warning(
-            "the run goes on from step %d and no checkpoint with %s is found: what came before is NaN in the "
-            "dynamics; if it is elsewhere, name its folder, as in PruningTrainerCallback(resume_from=folder)",
-            state.global_step,
-            STATE,
-        )
-
     def _detach(self) -> None:
         if self._tap is not None:
             self._tap.close()
             self._tap = None
             unwatch_rest()
-
-
-def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
-    """The folder in which the Trainer keeps this step."""
-    return Path(args.output_dir or ".") / f"checkpoint-{state.global_step}"

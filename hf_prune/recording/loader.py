@@ -55,6 +55,12 @@ def watch(
     return collate
 
 
+def watchers(loader: Any) -> int:
+    """How many watch a loader by now."""
+    collate = bare_loader(loader).collate_fn
+    return len(collate.receivers) if isinstance(collate, CollateWithIds) else 0
+
+
 def unwatch(loader: Any, receive: Callable[[Any, torch.Tensor], None]) -> None:
     """Leave the loader as it was, once nobody else watches it."""
     base = bare_loader(loader)

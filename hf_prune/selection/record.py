@@ -3,52 +3,36 @@
 Both are written or neither is, and nothing that is read is believed unchecked.
 """
 
-import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from huggingface_hub.dataclasses import type_validator
 from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
-from hf_prune.files import put_back, whole_folder
+from hf_prune.files import standing, whole_folder
 from hf_prune.groups import Groups
+from hf_prune.hub.parquet import read_columns, write_table
 from hf_prune.selection.data import SelectionData
 from hf_prune.selection.evidence import PREFIX, compacted, kinds_of, read_column, to_columns
+from hf_prune.selection.header import FORMAT, Header, check_header, header_text, read_header
 from hf_prune.selection.source import Source, checked_ids, ids_of
 from hf_prune.selection.step import Step
 
 S = TypeVar("S", bound=SelectionData)
 T = TypeVar("T")
 
-FORMAT = "hf_prune.selection/2"
 JSON, PARQUET = "selection.json", "selection.parquet"
 MOST_ROWS = 2**33
 """A larger row count is taken for made up."""
 
-
-@dataclass(frozen=True)
-class Header:
-    """What stands in selection.json; a value of another type is refused when it is read."""
-
-    format: str
-    rows: int
-    kept: int
-    at_least: int
-    steps: list[dict[str, Any]]
-    origin: dict[str, Any]
-    digests: dict[str, str]
-    evidence: dict[str, str]
-    group_values: list[Any] | None = None
-    group_names: list[str] | None = None
-    id_column: str | None = None
-    pruned_digests: dict[str, str] | None = None
+COLUMNS = ("id", "kept", "score", "rank", "group", "picked")
+"""What is read of the table, beside the evidence."""
 
 
 def write_record(path: str | os.PathLike[str], selection: SelectionData, **options: Any) -> None:
@@ -64,8 +48,8 @@ def write_record(path: str | os.PathLike[str], selection: SelectionData, **optio
         raise ArgumentError(f"`path`: {os.fspath(path)!r} exists and is no saved selection; name a new folder")
     header, table = to_record(selection, **options)
     with whole_folder(path) as folder:
-        for name, write in WRITERS.items():
-            write(folder / name, header, table)
+        for name in sorted(WRITERS, key=JSON.__eq__):  # last what holds the digests of the others
+            WRITERS[name](folder / name, header, table)
 
 
 def read_record(cls: type[S], path: str | os.PathLike[str]) -> S:
@@ -74,29 +58,58 @@ def read_record(cls: type[S], path: str | os.PathLike[str]) -> S:
     Raises:
         ArgumentError: no record at `path`, one of another format, or a damaged one.
     """
-    folder = Path(path)
-    put_back(folder)
-    if not (folder / JSON).is_file():
-        raise ArgumentError(f"`path`: no {JSON} in {str(folder)!r}; wanted a folder that Selection.save wrote")
+    before: Any = path
+    while (now := _state(file := standing(path) / JSON)) != before:
+        before, failed = now, None
+        try:
+            if now is not None and (header := read_header(file)):
+                check_header(header, file.parent)
+                selection = from_record(cls, header, _read_rows(file.parent, header))
+                if _state(file) == now:  # else a writer may have replaced the folder between two of its files
+                    return selection
+        # What a hostile file makes of a method's options or of pyarrow is any error at all.
+        except Exception as error:
+            failed = error
+    if failed is not None:
+        raise ArgumentError(f"`path`: the selection in {str(file.parent)!r} is damaged: {failed}") from failed
+    if now is None:
+        raise ArgumentError(f"`path`: no {JSON} in {os.fspath(path)!r}; wanted a folder that Selection.save wrote")
+    raise ArgumentError(f"`path`: {str(file)!r} is not of the format {FORMAT!r} that this version reads")
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    """What tells a file from another that takes its place; None where none is."""
     try:
-        if header := _header(folder):
-            rows = pq.read_metadata(folder / PARQUET).num_rows
-            if rows != header.get("rows") or rows > MOST_ROWS:  # before anything as long is reserved
-                raise ValueError(f"{rows} rows in {PARQUET}, {header.get('rows')} in {JSON}, {MOST_ROWS} at most")
-            return from_record(cls, header, pq.read_table(folder / PARQUET, partitioning=None))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException) as error:
-        raise ArgumentError(f"`path`: the selection in {str(folder)!r} is damaged: {error}") from error
-    raise ArgumentError(f"`path`: {str(folder / JSON)!r} is not of the format {FORMAT!r} that this version reads")
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
-def _header(folder: Path) -> dict[str, Any] | None:
-    """What selection.json holds; None if it is not of our format."""
-    header = json.loads((folder / JSON).read_text(encoding="utf-8"))
-    return header if isinstance(header, dict) and header.get("format") == FORMAT else None
+def _read_rows(folder: Path, header: Mapping[str, Any]) -> pa.Table:
+    """The columns of a record that are ours, once it is seen that they take no more memory than they may."""
+    wanted = {*COLUMNS, *(PREFIX + name for name in header["evidence"])}
+
+    def ours(schema: pa.Schema, rows: int) -> list[str]:
+        if rows != header.get("rows") or rows > MOST_ROWS:
+            raise ValueError(f"{rows} rows in {PARQUET}, {header.get('rows')} in {JSON}, {MOST_ROWS} at most")
+        return [name for name in schema.names if name in wanted]
+
+    table, _ = read_columns(folder / PARQUET, ours, texts=["id"])
+    if header["id_column"] is not None:
+        ids = table.column("id").combine_chunks()
+        if pa.types.is_dictionary(ids.type):
+            _require(len(ids.dictionary) == table.num_rows, "the ids are not all different")
+            table = table.set_column(table.column_names.index("id"), "id", ids.dictionary_decode())
+    return table
 
 
 def _write_header(path: Path, header: dict[str, Any], table: pa.Table) -> None:
-    path.write_text(json.dumps(header, indent=2), encoding="utf-8")
+    try:
+        text = header_text(header, [file for file in path.parent.iterdir() if file != path])
+    except ValueError as error:
+        raise ArgumentError(f"`path`: this selection can't be saved: {error}") from error
+    path.write_text(text, encoding="utf-8")
 
 
 def _write_rows(path: Path, header: dict[str, Any], table: pa.Table) -> None:
@@ -108,7 +121,7 @@ def _write_rows(path: Path, header: dict[str, Any], table: pa.Table) -> None:
         for name, kind in kinds.items()
         if name not in few and (pa.types.is_integer(kind) or pa.types.is_floating(kind))
     }
-    pq.write_table(table, path, compression="zstd", compression_level=9, use_dictionary=few, column_encoding=encoding)
+    write_table(table, path, compression="zstd", compression_level=9, use_dictionary=few, column_encoding=encoding)
 
 
 WRITERS: dict[str, Callable[[Path, dict[str, Any], pa.Table], None]] = {JSON: _write_header, PARQUET: _write_rows}
@@ -121,7 +134,7 @@ def _may_replace(folder: Path) -> bool:
         return False
     names = {entry.name for entry in folder.iterdir()}
     try:
-        return not names or (names <= set(WRITERS) and _header(folder) is not None)
+        return not names or (names <= set(WRITERS) and read_header(folder / JSON) is not None)
     except (OSError, ValueError, RecursionError):
         return False
 

@@ -163,14 +163,18 @@ class Selection(SelectionData):
         revision: str | None = None,
         *,
         token: str | bool | None = None,
+        max_bytes: int = 2**31,
     ) -> Self:
         """Read the record that was pushed, alone or with a dataset; nothing in it is executed.
 
+        Args:
+            max_bytes: larger files are not downloaded; a record takes some 4 to 13 bytes a row of the source.
+
         Raises:
-            ArgumentError: no such repository or record, or it is damaged.
+            ArgumentError: no such repository or record, or it is larger, or damaged.
         """
         folder = folder_of(config, split)
-        files = download(repo_id, [f"{folder}/{name}" for name in WRITERS], revision, token)
+        files = download(repo_id, [f"{folder}/{name}" for name in WRITERS], revision, token, max_bytes=max_bytes)
         try:
             return cls.load(files[0].parent)
         except ArgumentError as error:

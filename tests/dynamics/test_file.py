@@ -1,5 +1,6 @@
 """Saved files: what comes back, and what is refused."""
 
+import json
 import os
 import pickle
 
@@ -118,6 +119,8 @@ def without(path, lost):
     """Write the file at `path` again without some of its tensors."""
     with safetensors.safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
+    digests = json.loads(metadata["hf_prune.digests"])
+    metadata["hf_prune.digests"] = json.dumps({name: digests[name] for name in digests if name not in lost})
     tensors = {name: tensor for name, tensor in safetensors.numpy.load_file(path).items() if name not in lost}
     safetensors.numpy.save_file(tensors, path, metadata=metadata)
 
@@ -149,6 +152,27 @@ def test_a_signal_that_a_file_lacks_is_an_error_once_it_is_asked_for(run, tmp_pa
     with safetensors.safe_open(path, framework="numpy") as file:
         safetensors.numpy.save_file(tensors, path, metadata=file.metadata())
     assert_same(TrainingDynamics.load(path), older)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("labels", np.int64([0, 1, 0, 1, 0, -7]), "wanted classes from 0, and -1 where .* row 5 has -7"),
+        ("labels", np.int32([0, 1, 0, 1, 0, 1]), "'labels': wanted int64, got int32"),
+        ("labels", np.zeros((6, 1), np.int64), r"'labels': wanted int64, got int64 of shape \(6, 1\)"),
+        ("loss", np.zeros((3, 6)), "'loss': wanted float32, got float64"),
+        ("features.last", np.zeros((6, 4), np.int8), "'features.last': wanted float32, got int8"),
+        ("digest.x", np.zeros(6, np.int64), "'digest.x': wanted uint64, got int64"),
+    ],
+)
+def test_arrays_of_other_types_than_those_that_are_written(run, name, array, message, tmp_path):
+    path = tmp_path / "run"
+    run.save(path)
+    with safetensors.safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    safetensors.numpy.save_file(safetensors.numpy.load_file(path) | {name: array}, path, metadata=metadata)
+    with pytest.raises(ArgumentError, match=rf"`dynamics`: '{path}': .*{message}"):
+        TrainingDynamics.load(path)
 
 
 @pytest.mark.parametrize("features", [np.zeros((5, 4)), np.zeros(6), np.zeros((6, 4, 1))])

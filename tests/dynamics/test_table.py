@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from hf_prune import ArgumentError, ArgumentTypeError, TrainingDynamics
+from hf_prune.dynamics import storage
 from hf_prune.dynamics.formulas import SIGNALS
 from tests.dynamics.runs import NAN, Trap, assert_same
 
@@ -85,6 +86,12 @@ def test_round_trip_in_any_order(run, seed, ways):
         else:
             dataset = two_of(dataset).select(np.random.default_rng(seed).permutation(len(dataset)) + len(dataset))
     assert_same(TrainingDynamics.from_dataset(dataset), run)
+
+
+def write_sealed(table, path):
+    """Write a table as somebody would who knows the format: with the digests of what is in it."""
+    digests = storage.digests_of(storage.from_dataset(Dataset(table)))
+    pq.write_table(table.replace_schema_metadata((table.schema.metadata or {}) | {"hf_prune.digests": digests}), path)
 
 
 def two_of(dataset):
@@ -212,7 +219,7 @@ def test_a_column_that_is_missing(run, name):
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_that_a_table_lacks_is_an_error_once_it_is_asked_for(run, name, tmp_path):
     table = run.to_dataset().remove_columns(name)
-    table.to_parquet(tmp_path / "run")
+    write_sealed(table.data.table, tmp_path / "run")
     for older in (TrainingDynamics.from_dataset(table), TrainingDynamics.from_parquet(tmp_path / "run")):
         assert older.signals == tuple(signal for signal in SIGNALS if signal != name)
         with pytest.raises(ArgumentError, match=f"this single-label run holds no '{name}', it holds "):
@@ -260,11 +267,11 @@ def test_interrupted_parquet_leaves_the_older_file(run, tmp_path, monkeypatch):
     older = TrainingDynamics.from_logits([[[2.0, 0.0]]], [0])
     older.to_parquet(tmp_path / "run")
 
-    def disk_full(dataset, path):
+    def disk_full(table, path, **options):
         path.write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr(Dataset, "to_parquet", disk_full)
+    monkeypatch.setattr(pq, "write_table", disk_full)
     with pytest.raises(OSError, match="no space left"):
         run.to_parquet(tmp_path / "run")
     assert os.listdir(tmp_path) == ["run"]
@@ -303,16 +310,48 @@ def test_parquet_that_is_damaged_or_something_else(run, content, tmp_path):
     assert os.listdir(tmp_path) == ["run"]
 
 
+def test_a_table_without_digests_or_with_others_is_refused(run, tmp_path):
+    path = tmp_path / "run"
+    run.to_parquet(path)
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(1, "label", pa.array([1, 1, 1])), path)
+    with pytest.raises(ArgumentError, match=rf"`path`: '{path}' is damaged: its values aren't those that were"):
+        TrainingDynamics.from_parquet(path)
+    pq.write_table(table.replace_schema_metadata(None), path)
+    with pytest.raises(ArgumentError, match="is damaged"):
+        TrainingDynamics.from_parquet(path)
+
+
+def test_a_small_file_may_not_ask_for_much_memory(tmp_path):
+    """Of 4 million rows that are all alike, which take a few kB."""
+    n = 4_000_000
+    whole = pa.array(np.zeros(n, np.int64))
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(n, np.float32)), 1)
+    pq.write_table(pa.table({"row": whole, "label": whole, "loss": lists}), tmp_path / "run")
+    before = pa.total_allocated_bytes()
+    with pytest.raises(ArgumentError, match=r"bytes that would fill 96,000,096 in memory, wanted"):
+        TrainingDynamics.from_parquet(tmp_path / "run")
+    assert pa.total_allocated_bytes() - before < 2**20
+
+
+def test_rows_that_are_all_alike_are_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_prune.hub.parquet.FREE_BYTES", 2**10)
+    run = TrainingDynamics.from_logits(np.zeros((3, 20_000, 2)), np.zeros(20_000, int))
+    run.to_parquet(tmp_path / "run")
+    assert_same(TrainingDynamics.from_parquet(tmp_path / "run"), run)
+
+
 @given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
 @settings(max_examples=150, deadline=None)
-def test_a_changed_byte_is_an_error_of_ours_or_nothing(place, byte, tmp_path_factory):
+def test_a_changed_byte_is_an_error_of_ours_or_of_no_matter(place, byte, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "changed.parquet"
-    TrainingDynamics.from_logits([[[2.0, 0.0], [0.0, 1.0]]], [0, 1]).to_parquet(path)
+    run = TrainingDynamics.from_logits([[[2.0, 0.0], [0.0, 1.0]]], [0, 1])
+    run.to_parquet(path)
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] = byte
     path.write_bytes(content)
     try:
-        assert len(TrainingDynamics.from_parquet(path)) == 2
+        assert_same(TrainingDynamics.from_parquet(path), run)
     except ArgumentError as error:
         assert str(path) in str(error)  # noqa: PT017
 
@@ -327,13 +366,15 @@ def test_parquet_with_two_columns_of_one_name(run, tmp_path):
 def test_metadata_of_the_file_are_not_believed(run, tmp_path):
     table = run.to_dataset().data.table
     for text in (b"no JSON", b'{"info": {"features": {"row": {"_type": "Custom"}}}}', b"[" * 100_000):
-        pq.write_table(table.replace_schema_metadata({"huggingface": text}), tmp_path / "run")
+        write_sealed(table.replace_schema_metadata(None), tmp_path / "run")
+        digests = pq.read_schema(tmp_path / "run").metadata
+        pq.write_table(table.replace_schema_metadata(digests | {"huggingface": text}), tmp_path / "run")
         assert_same(TrainingDynamics.from_parquet(tmp_path / "run"), run)
 
 
 def test_other_columns_of_the_file_are_not_read(run, tmp_path, monkeypatch):
     table = run.to_dataset().data.table.append_column("features", pa.array([{"x": 1}] * 3))
-    pq.write_table(table, tmp_path / "run")
+    write_sealed(table.replace_schema_metadata(None), tmp_path / "run")
     read, columns = pq.ParquetFile.read, []
     monkeypatch.setattr(pq.ParquetFile, "read", lambda file, columns: remember(read(file, columns=columns)))
 

@@ -10,6 +10,7 @@ import pytest
 import hf_prune
 from tests.hub.coresets import ID, RECORD, N, loaded, pulled
 from tests.hub_server import WRITER
+from tests.selection.made import sealed
 
 
 def test_the_record_says_what_was_done(hub, coreset):
@@ -91,6 +92,17 @@ def test_dynamics(hub, ds):
         hf_prune.TrainingDynamics.from_hub("me/runs", config="other", token=WRITER)
 
 
+def test_files_that_are_too_large_are_not_downloaded(hub, ds, coreset):
+    coreset.push_to_hub(ID, token=WRITER)
+    size = sum(len(hub.files(ID)[f"{RECORD}/selection.{kind}"]) for kind in ("json", "parquet"))
+    with pytest.raises(hf_prune.ArgumentError, match=rf"have {size:,} bytes, wanted {size - 1:,} at most; .*pass max"):
+        pulled(max_bytes=size - 1)
+    assert len(pulled(max_bytes=size)) == len(coreset)
+    hf_prune.TrainingDynamics.from_logits(np.zeros((1, N, 3)), ds["label"][:]).push_to_hub("me/runs", token=WRITER)
+    with pytest.raises(hf_prune.ArgumentError, match=r"`max_bytes`: .*dynamics.parquet of 'me/runs' have"):
+        hf_prune.TrainingDynamics.from_hub("me/runs", token=WRITER, max_bytes=100)
+
+
 def test_the_source_on_the_hub_is_on_record(hub, ds):
     ds.push_to_hub("me/source", token=WRITER)
     source = loaded("me/source", split="train")
@@ -115,6 +127,7 @@ def test_hostile_records_are_refused(hub, coreset, change, message):
     files = hub.files(ID)
     header = json.loads(files[f"{RECORD}/selection.json"])
     change(header)
-    hub.commit(hub.repos[ID], "main", files | {f"{RECORD}/selection.json": json.dumps(header).encode()})
+    text = json.dumps(sealed(header)).encode()
+    hub.commit(hub.repos[ID], "main", files | {f"{RECORD}/selection.json": text})
     with pytest.raises(hf_prune.ArgumentError, match=f"`repo_id`: the record in 'me/coreset' can't be.*{message}"):
         pulled()

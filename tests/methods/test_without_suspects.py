@@ -16,6 +16,7 @@ from hf_prune.methods.suspects import suspects
 from hf_prune.methods.without_suspects import with_cutoff
 from hf_prune.signals.signals import Signals
 from tests.methods.test_suspects_of_runs import CLASSES, N, clusters, signals
+from tests.selection.made import seal
 
 
 def dataset(labels):
@@ -135,6 +136,7 @@ def test_summary_says_what_was_held_back_and_the_record_keeps_it(tmp_path):
 
     header = tmp_path / "record/selection.json"
     header.write_text(header.read_text().replace('"fraction"', '"friction"'))
+    seal(header.parent)
     with pytest.raises(hf_prune.ArgumentError, match="is damaged: the details of the cutoff lack 'fraction'"):
         hf_prune.Selection.load(tmp_path / "record")
 

@@ -1,13 +1,17 @@
 """Runs that go on from a checkpoint, and those of which only some epochs are kept."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from transformers import Trainer, TrainerState
+from transformers.trainer_callback import CallbackHandler
 
 import hf_prune
 from hf_prune import ArgumentError, PruningTrainerCallback
 from hf_prune.dynamics.formulas import SIGNALS
-from hf_prune.recording import arrays as recording
+from hf_prune.recording import checkpoints as recording
 from tests.recording.witness import assert_same_dynamics, fail_at, train
 
 
@@ -64,6 +68,99 @@ def test_without_a_state_a_resumed_run_records_what_it_trains(task, step, unseen
         assert np.isnan(values[1]).sum() == unseen
         seen = ~np.isnan(values)
         np.testing.assert_array_equal(values[seen], whole.dynamics[signal][seen])
+
+
+class Killed(BaseException):
+    """Ends a run where a signal would."""
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (Trainer, "_save_checkpoint"),
+        (Trainer, "save_model"),
+        (Trainer, "_save_rng_state"),
+        (TrainerState, "save_to_json"),
+        (CallbackHandler, "on_save"),
+        (PruningTrainerCallback, "on_save"),
+        (Path, "replace"),
+    ],
+)
+@pytest.mark.parametrize("strategy", ["steps", "epoch"])
+def test_killed_while_a_checkpoint_is_written(text_task, owner, name, strategy, tmp_path, monkeypatch):
+    """Whatever was written of the checkpoint of step 10, the one that is complete has its dynamics."""
+    options = {"save_strategy": strategy, "save_steps": 5, "output_dir": str(tmp_path)}
+    whole = PruningTrainerCallback(features=True)
+    train(text_task, [whole], **options | {"output_dir": str(tmp_path / "whole")})
+    trainer = text_task.trainer(callbacks=[PruningTrainerCallback(features=True)], **options)
+    do = getattr(owner, name)
+
+    def kill(*args, **keywords):
+        if trainer.state.global_step == 10:
+            raise Killed
+        return do(*args, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, kill)
+        with pytest.raises(Killed):
+            trainer.train()
+    last = max((int(file.parent.name[11:]), file.parent) for file in tmp_path.glob("checkpoint-*/trainer_state.json"))
+    resumed = PruningTrainerCallback(features=True)
+    text_task.trainer(callbacks=[resumed], **options).train(resume_from_checkpoint=str(last[1]))
+    assert_same_dynamics(resumed.dynamics, whole.dynamics)
+    assert not [*tmp_path.glob("hf_prune*")]
+
+
+def test_two_recorders_go_on_each_from_its_own(text_task, tmp_path):
+    def two():
+        return [PruningTrainerCallback(features=True), PruningTrainerCallback(clean_eval=True)]
+
+    options = {"save_strategy": "steps", "save_steps": 7, "output_dir": str(tmp_path)}
+    whole, resumed = two(), two()
+    train(text_task, whole, **options)
+    text_task.trainer(callbacks=resumed, **options).train(resume_from_checkpoint=str(tmp_path / "checkpoint-7"))
+    for one, other in zip(resumed, whole, strict=True):
+        assert_same_dynamics(one.dynamics, other.dynamics)
+    assert not np.array_equal(whole[0].dynamics["margin"], whole[1].dynamics["margin"])
+
+
+def test_what_was_left_ahead_is_removed_when_a_run_begins(text_task, tmp_path):
+    left = tmp_path / "hf_prune_dynamics-2-of-checkpoint-7.safetensors"
+    left.write_bytes(b"half")
+    train(text_task, [PruningTrainerCallback()], output_dir=str(tmp_path))
+    assert not left.exists()
+
+
+def test_checkpoints_of_the_best_step_only(text_task, tmp_path):
+    options = {
+        "eval_strategy": "steps",
+        "eval_steps": 2,
+        "save_strategy": "best",
+        "metric_for_best_model": "eval_loss",
+    }
+    options |= {"output_dir": str(tmp_path), "eval_dataset": text_task.dataset}
+    # So that some steps are the best by then, and some are not.
+    train(text_task, [PruningTrainerCallback()], learning_rate=0.1, **options)
+    checkpoints = [*tmp_path.glob("checkpoint-*")]
+    assert 1 < len(checkpoints) < 7
+    assert all((folder / recording.STATE).is_file() for folder in checkpoints)
+    assert not [*tmp_path.glob("hf_prune*")]
+
+
+def test_the_newest_older_state_is_gone_on_from_and_what_is_missing_is_named(text_task, tmp_path, caplog):
+    options = {"save_strategy": "steps", "save_steps": 3, "output_dir": str(tmp_path)}
+    whole = PruningTrainerCallback()
+    train(text_task, [whole], **options)
+    (tmp_path / "checkpoint-12" / recording.STATE).unlink()
+    (tmp_path / "checkpoint-9" / recording.STATE).write_bytes(b"damaged")
+    resumed = PruningTrainerCallback()
+    trainer = text_task.trainer(callbacks=[resumed], **options)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-12"))
+    assert "a state of before can't be gone on from" in caplog.text
+    assert "of step 6, and what was shown between these steps, in epochs 1 to 2, is NaN" in caplog.text
+    values, known = resumed.dynamics["margin"], whole.dynamics["margin"]
+    assert np.isnan(values).sum(axis=1).tolist() == [0, 37 - 8, 16]
+    np.testing.assert_array_equal(values[~np.isnan(values)], known[~np.isnan(values)])
 
 
 @pytest.mark.parametrize(

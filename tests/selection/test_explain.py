@@ -14,7 +14,7 @@ from hf_prune.selection.record import write_record
 from hf_prune.selection.selection import Selection
 from hf_prune.signals.signals import Signals
 from tests.methods.test_contract import METHODS, _clip, as_method, material  # noqa: F401
-from tests.selection.made import selection_of_rows
+from tests.selection.made import seal, selection_of_rows
 
 POINTS = np.array([[0.0], [1.0], [3.0], [10.0]])
 SCORES = [4.0, 3.0, 2.0, 1.0]
@@ -210,7 +210,7 @@ def test_amounts_beyond_float32_are_saved_whole(tmp_path):
         ("suppressed_by", pa.array([0, 4, 0, 0]), "names rows that are not there"),
         ("suppressed_by", pa.array([0, -2, 0, 0]), "names rows that are not there"),
         ("suppressed_by", pa.array([0.0, 1, 0, 0]), "holds double or nulls, wanted positions"),
-        ("left", pa.array(["a"] * 4), "holds string or nulls, wanted amounts"),
+        ("left", pa.array(["a"] * 4), "holds string, wanted numbers or marks"),
         ("left", pa.array([1.0, None, 1, 1]), "holds double or nulls, wanted amounts"),
     ],
 )
@@ -220,6 +220,7 @@ def test_hostile_evidence_is_refused(ds, tmp_path, name, values, message):
     table = pq.read_table(file)
     column = f"evidence.{name}"
     pq.write_table(table.set_column(table.column_names.index(column), column, values), file)
+    seal(file.parent)
     with pytest.raises(hf_prune.ArgumentError, match=f"damaged: .*{message}"):
         Selection.load(tmp_path / "s")
 
@@ -231,6 +232,7 @@ def test_a_hostile_place_is_refused(ds, tmp_path, picked):
     table = pq.read_table(file)
     at = table.column_names.index("picked")
     pq.write_table(table.set_column(at, "picked", pa.array(picked)), file)
+    seal(file.parent)
     with pytest.raises(hf_prune.ArgumentError, match=r"damaged: .*picking order|damaged: 'picked' holds"):
         Selection.load(tmp_path / "s")
 

@@ -10,7 +10,7 @@ from datasets import Dataset, DatasetDict, load_from_disk
 import hf_prune
 from hf_prune.groups import encode
 from hf_prune.selection.selection import Selection
-from tests.selection.made import selection_of_rows
+from tests.selection.made import seal, selection_of_rows
 
 
 @pytest.fixture
@@ -211,9 +211,12 @@ def test_apply_accepts_the_same_rows_in_other_clothes(ds, coreset, tmp_path):
 def damage(folder, change_json=None, change_table=None):
     if change_json is not None:
         header = json.loads((folder / "selection.json").read_text())
-        (folder / "selection.json").write_text(json.dumps(change_json(header)))
+        changed = change_json(header)
+        (folder / "selection.json").write_text(json.dumps(changed))
     if change_table is not None:
         pq.write_table(change_table(pq.read_table(folder / "selection.parquet")), folder / "selection.parquet")
+    if change_json is None or {"format", "files"} <= set(changed):
+        seal(folder)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +292,7 @@ def test_at_keeps_what_a_class_must_keep():
 def test_other_formats_are_refused(coreset, tmp_path, header):
     coreset.selection.save(tmp_path / "s")
     damage(tmp_path / "s", lambda _: header)
-    with pytest.raises(ValueError, match=r"selection.json' is not of the format 'hf_prune.selection/2'"):
+    with pytest.raises(ValueError, match=r"selection.json' is not of the format 'hf_prune.selection/3'"):
         Selection.load(tmp_path / "s")
 
 
