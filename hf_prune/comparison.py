@@ -108,6 +108,12 @@ class Comparison:
     results: tuple[Result, ...]
     unpruned: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        compared = f"{list(self.methods)} at keep={list(self.keeps)}"
+        return (
+            f"Comparison of {compared}: {len(self.results)} models, {len(self.classes)} classes; see table(), plot()"
+        )
+
     @property
     def methods(self) -> tuple[str, ...]:
         """What is compared at each size: the unpruned, then the methods that prune; without FULL."""

@@ -2,19 +2,22 @@
 
 import contextlib
 import importlib.metadata
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import datasets
 import numpy as np
-from datasets import Dataset, DatasetDict, NamedSplit
+from datasets import ClassLabel, Dataset, DatasetDict, NamedSplit, Value
 from numpy.typing import NDArray
 
 from hf_prune.arguments import did_you_mean, whole_number
 from hf_prune.budget import plain_keep, resolve_keep
 from hf_prune.config import registered
 from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.groups import Groups
+from hf_prune.labels import find_label_column, stored_column
 from hf_prune.methods.base import Method
 from hf_prune.methods.by_score import as_method
 from hf_prune.methods.choice import Choice
@@ -26,9 +29,15 @@ from hf_prune.selection.data import UNLABELLED
 from hf_prune.selection.selection import Selection, live_selection
 from hf_prune.selection.source import Source
 from hf_prune.selection.step import Step
+from hf_prune.selection.summary import losses
 from hf_prune.signals.given import ByLike, DynamicsLike, EmbeddingsLike, EncoderLike, RecallsOrFunction, ScoresLike
 from hf_prune.signals.inputs import Inputs
-from hf_prune.signals.unlabelled import Unlabelled, room_left
+from hf_prune.signals.unlabelled import Unlabelled, labelled_groups, room_left, unlabelled_in
+
+logger = logging.getLogger(__name__)
+
+MOST_CLASSES = 1000
+"""Values of a label column beyond which they are hardly classes."""
 
 D = TypeVar("D", Dataset, DatasetDict)
 
@@ -138,6 +147,9 @@ def prune(
         selection = replace(selection, rank=None)
     if inputs.without.any():
         selection = _with_unlabelled(selection, inputs.without, keep=unlabelled == "keep")
+    selection = replace(selection, classes=_classes(dataset, label_column))
+    for warning in losses(selection):
+        logger.warning("%s: %s", chosen.name, warning)
     pruned = dataset.select(selection.indices)
     if (earlier := live_selection(dataset)) is not None:  # positions are then those in the first source of the chain
         selection = selection.after(earlier)
@@ -153,6 +165,22 @@ def _with_unlabelled(selection: Selection, without: NDArray[np.bool_], *, keep: 
     details = step.details | {"notes": [*step.details.get("notes", ()), note]}
     evidence = whole.evidence | {UNLABELLED: without}
     return replace(whole, evidence=evidence, steps=(replace(step, details=details),))
+
+
+def _classes(dataset: Dataset, label_column: str | None) -> Groups | None:
+    """The classes that summaries show, where the labels are such as classes can be made of."""
+    column = find_label_column(dataset, label_column)
+    if column is None:
+        return None
+    kind = dataset.features[column]
+    if not isinstance(kind, ClassLabel):
+        if not isinstance(kind, Value) or kind.dtype.startswith(("float", "double")):
+            return None
+        if len(stored_column(dataset, column).dictionary_encode().dictionary) > MOST_CLASSES:
+            return None
+    with contextlib.suppress(ArgumentError, ArgumentTypeError):
+        return labelled_groups(dataset, column, unlabelled_in(dataset, column))
+    return None
 
 
 def _prune_splits(dataset: DatasetDict, split: Any, method: Any, given: dict[str, Any]) -> DatasetDict:

@@ -19,9 +19,6 @@ NAMED = 10
 JOINERS = "\u200c\u200d"
 """Characters that show nothing and that some scripts and emoji need."""
 
-FEW = 10
-"""Rows of a group below which a model can hardly learn it, nor anyone measure how well it did."""
-
 
 @dataclass(frozen=True, eq=False)
 class Groups:
@@ -56,6 +53,12 @@ class Groups:
         fits = isinstance(key, tuple) and 0 < len(key) == len(self.parts)
         return fits and all(one in part for one, part in zip(key, self.parts, strict=True))
 
+    def spread(self, rows: NDArray[np.int64], n: int) -> "Groups":
+        """The groups of `n` rows, of which `rows` are these and the others are in none."""
+        codes = np.full(n, -1, dtype=np.int64)
+        codes[rows] = self.codes
+        return replace(self, codes=codes)
+
     def rows(self) -> list[NDArray[np.int64]]:
         """For each group its rows, ascending."""
         order = np.argsort(self.codes, kind="stable")
@@ -78,15 +81,6 @@ def listed(names: Sequence[str]) -> str:
     """The first of some names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(map(printable, names[:NAMED])) + more
-
-
-def few_left(names: Sequence[str], sizes: NDArray[np.int64], kept: NDArray[np.int64]) -> list[str]:
-    """A warning if groups that had more rows keep fewer than FEW; else nothing."""
-    few = np.flatnonzero((kept < FEW) & (kept < sizes))
-    if not len(few):
-        return []
-    named = [f"{names[i]} ({kept[i]})" for i in few.tolist()]
-    return [f"fewer than {FEW} rows are kept of {listed(named)}: hardly enough to learn from"]
 
 
 def shortened(name: str, most: int) -> str:

@@ -44,7 +44,10 @@ def plot_groups(table: Sequence[Mapping[str, Any]]) -> "Figure":
         ArgumentError: there are no groups. MissingExtraError: matplotlib is not installed.
     """
     if not table:
-        raise ArgumentError('this selection has no groups to show; prune with quotas=, as in quotas="proportional"')
+        raise ArgumentError(
+            "this selection has no classes to show: no label column is known; name it where you prune, as in "
+            'prune(..., label_column="category"), or a column to group by, as in by="site"'
+        )
     if recalls := "recall" in table[0]:
         table = sorted(table, key=lambda row: row["recall"])
     figure, (rows, share) = _figure(max(5.0, min(12.0, 1.5 + 0.4 * len(table))), 5.5, nrows=2, sharex=True)

@@ -262,3 +262,10 @@ def test_import_is_light():
     loaded = "{'torch', 'transformers', 'matplotlib'} & {*sys.modules}"
     program = f"import sys, hf_prune.comparison, hf_prune.plots; print({loaded})"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_a_repr_is_one_line():
+    results = [Result(FULL, 1.0, seed, 100, 0.9, (0.8, 1.0)) for seed in range(100)]
+    results += [Result("random", 0.3, seed, 30, 0.7, (0.5, 0.9)) for seed in range(100)]
+    said = "Comparison of ['random'] at keep=[0.3]: 200 models, 2 classes; see table(), plot()"
+    assert repr(Comparison(("cat", "dog"), tuple(results))) == said

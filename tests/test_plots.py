@@ -105,8 +105,8 @@ def test_many_groups_have_no_names_and_none_are_an_error():
     dataset = Dataset.from_dict({"label": list(range(40)) * 2})
     share = dataset.prune("random", keep=0.5, quotas="equal").selection.plot().axes[1]
     assert share.get_xlabel() == "40 groups"
-    with pytest.raises(hf_prune.ArgumentError, match="this selection has no groups to show; prune with quotas="):
-        dataset.prune("random", keep=0.5).selection.plot()
+    with pytest.raises(hf_prune.ArgumentError, match="has no classes to show: no label column is known"):
+        dataset.rename_column("label", "x").prune("random", keep=0.5).selection.plot()
 
 
 def test_names_of_groups_are_text_and_not_long(tmp_path):

@@ -152,21 +152,23 @@ class D2(Method):
 
     def explain(self, row: Row) -> list[str]:
         if "density" not in row.selection.evidence:  # a pool of one row, or a record without
-            return row.by_score()
+            return [f"score {row.score:.4g}; what D2 made of it is not on record: push with explain=True to keep that"]
         density, message, taken, left = map(row.shown, ("density", "message", "suppression", "left"))
         score = f"score {row.score:.4g}"
         if density is None:
             return [f"{score}; the last step's graph has no entry for this row"]
-        lines = [f"{score}, {'' if message is None else f'message {message}, '}density {density}"]
+        near = "that of the rows near it" + ("" if message is None else f" ({message})")
+        make = "add up to" if self.forward == "sum" else "multiply to"
+        lines = [f"{score}; its difficulty and {near} {make} {density}"]
         by = row.position("suppressed_by")
         if by is not None:
             taker = f"row {by}" if row.kept[by] else f"row {by}, which the larger selection of {row.larger} kept,"
-            lines.append(f"{taker} took most: {taken} of {density}")
+            lines.append(f"{taker} is near it and was picked before, which took most: {taken} of {density}")
         last = row.last_picked("left")
         if row.was_picked:
-            return [*lines, f"{left} was left when it was picked"]
+            return [*lines, f"{left} was left when it was picked, more than of any other"]
         if last is None:
             return [*lines, f"{left} was left"]
         below = by is None and row.amount("left") <= row.amount("left", last)
-        had = f"{left} was left, and the last pick had {row.shown('left', last)}"
-        return [*lines, f"{'no row took from it, but ' if below else ''}{had}"]
+        had = f"{left} was left, and the last row picked had {row.shown('left', last)}"
+        return [*lines, f"{'no row near it was picked before, but ' if below else ''}{had}"]

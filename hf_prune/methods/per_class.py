@@ -1,6 +1,5 @@
 """Any method, run inside each class on that class's quota."""
 
-import logging
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -10,7 +9,7 @@ from datasets.utils import tqdm
 from hf_prune.budget import seat_order
 from hf_prune.config import checked
 from hf_prune.errors import ArgumentTypeError
-from hf_prune.groups import Groups, few_left
+from hf_prune.groups import Groups
 from hf_prune.kernels import Floats
 from hf_prune.methods.base import Method
 from hf_prune.methods.by_score import as_method
@@ -18,8 +17,6 @@ from hf_prune.methods.choice import Choice
 from hf_prune.methods.quotas import ProportionalQuotas, Quotas, checked_quotas
 from hf_prune.selection.evidence import Evidence, put
 from hf_prune.signals.signals import COLUMN, Signals
-
-logger = logging.getLogger(__name__)
 
 
 def _column_names(name: str, by: Any) -> str | tuple[str, ...]:
@@ -84,9 +81,6 @@ class PerClass(Method):
         at_least = self.quotas.min_per_class
         places = seat_order(weights, groups.sizes, budget, at_least=at_least)
         quotas = np.bincount(places, minlength=len(groups.names))
-
-        for warning in few_left(groups.names, groups.sizes, quotas):
-            logger.warning("per_class: %s", warning)
 
         order = np.empty(budget, dtype=np.int64)
         # The places of a class, in the order in which it is given them.

@@ -176,6 +176,8 @@ def _lines(note: Mapping[str, Any]) -> list[str]:
     if note["cutoff"] != "auto":
         return [f"cutoff {note['cutoff']}: {taken}, those with the lowest AUM"]
     found = f"suspect or unlearnable fraction {note['fraction']:.3f}, {taken}"
+    if (meant := round(note["fraction"] * note["rows"])) > note["cut"]:
+        found += f" and not {meant:,}: of the others labels are upheld, or their class may lose no more"
     if note["doubt"]:
         found = f"nothing held back, whatever the estimate of {note['estimate']:.3f}: {note['doubt']}"
     lines = [f"cutoff auto: {found}"]

@@ -7,6 +7,7 @@ from typing import Any
 from hf_prune.groups import shortened
 from hf_prune.hub.card_text import plain
 from hf_prune.selection.data import SelectionData
+from hf_prune.selection.summary import losses
 
 LONGEST_TABLE = 50
 """How many groups the card lists."""
@@ -43,8 +44,8 @@ def section(selection: SelectionData, repo_id: str, config: str, split: str, pic
     Args:
         picture: whether selection.png lies beside the record.
     """
-    steps = selection.history() + [f"Warning: {text}" for text in selection.details.get("warnings", ())]
-    groups = _groups(selection.group_table())
+    steps = selection.history() + [f"Warning: {text}" for text in _warnings(selection)]
+    groups = "\n\n".join(_groups(table, kind) for kind, table in selection.tables().items())
     if picture:
         groups += f"\n\n![what each group kept](hf_prune/{config}/{split}/selection.png)"
     options = [("config", config, "default"), ("split", split, "train")]
@@ -71,11 +72,15 @@ def _items(texts: Iterable[str]) -> str:
     return "\n".join(f"- {plain(text)}" for text in texts)
 
 
-def _groups(table: list[dict[str, Any]]) -> str:
-    if not table:
-        return ""
+def _warnings(selection: SelectionData) -> list[str]:
+    """Those of the method, of its cutoff, and of classes that are all but lost."""
+    of_cutoff = selection.details.get("cutoff", {}).get("warnings", ())
+    return [*selection.details.get("warnings", ()), *of_cutoff, *losses(selection)]
+
+
+def _groups(table: list[dict[str, Any]], head: str) -> str:
     recalls = "recall" in table[0]
-    lines = ["| group | rows | kept | share |" + (" recall before |" if recalls else "")]
+    lines = [f"| {head} | rows | kept | share |" + (" recall before |" if recalls else "")]
     lines.append("| --- | --- | --- | --- |" + (" --- |" if recalls else ""))
     for row in table[:LONGEST_TABLE]:
         name = plain(shortened(row["group"], LONGEST_NAME))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hf_prune.budget import plain_keep, resolve_keep
 from hf_prune.errors import ArgumentError
-from hf_prune.groups import Groups, few_left, printable
+from hf_prune.groups import Groups
 from hf_prune.selection.evidence import Evidence, put
 from hf_prune.selection.source import Source
 from hf_prune.selection.step import Step
@@ -33,10 +33,11 @@ class SelectionData:
         rank: (kept,) int64, for each of `indices` its place in the picking order, 0 = first; None if the method has
             no order in which a smaller budget is a prefix.
         groups: the groups that quotas were given to, or None.
+        classes: the classes of the source's rows, quotas or not; None where labels are not known.
         at_least: the smallest budget that `at` can go down to.
         evidence: (n,) arrays by name, what the last step's method learnt of every row, kept or not; NaN, -1 or False
             for rows that it didn't see. D2 reports "message", "density", "suppressed_by", "suppression" and "left",
-            a cutoff "suspect".
+            a cutoff "suspect" and why, see `suspects`.
         picked: after `at`, (n,) int64 place of each row in the picking order of the larger selection, whose evidence
             `evidence` is, and -1 for rows that it didn't keep; else None.
         pruned_digests: digest by column of the pruned rows that were pushed with the record; see `Selection.verify`.
@@ -49,6 +50,7 @@ class SelectionData:
     source: Source
     rank: NDArray[np.int64] | None = None
     groups: Groups | None = None
+    classes: Groups | None = None
     at_least: int = 1
     evidence: Evidence = field(default_factory=dict)
     picked: NDArray[np.int64] | None = None
@@ -127,8 +129,8 @@ class SelectionData:
                 "rows, for others prune again"
             )
         steps = (*earlier, replace(last, keep=plain_keep(keep), budget=budget))
-        rest = {"groups": self.groups, "at_least": self.at_least, "evidence": self.evidence, "picked": self.places}
-        return self.of_rows(self.order[:budget], self.scores, steps, self.source, **rest)
+        rest = {name: getattr(self, name) for name in ("groups", "classes", "at_least", "evidence")}
+        return self.of_rows(self.order[:budget], self.scores, steps, self.source, picked=self.places, **rest)
 
     def among(self, rows: NDArray[np.int64], n: int, always: NDArray[np.int64] | None = None) -> Self:
         """This selection, made of `rows` alone, as one of all `n` rows, and `always` are kept besides and first."""
@@ -136,13 +138,16 @@ class SelectionData:
         scores[rows] = self.scores
         evidence: Evidence = {}
         put(evidence, self.evidence, rows, n)
-        groups = self.groups
-        if groups is not None:
-            codes = np.full(n, -1, dtype=np.int64)
-            codes[rows] = groups.codes
-            groups = replace(groups, codes=codes)
+        groups, classes = (None if part is None else part.spread(rows, n) for part in (self.groups, self.classes))
         whole = replace(
-            self, indices=rows[self.indices], n=n, scores=scores, groups=groups, evidence=evidence, picked=None
+            self,
+            indices=rows[self.indices],
+            n=n,
+            scores=scores,
+            groups=groups,
+            classes=classes,
+            evidence=evidence,
+            picked=None,
         )
         if always is None or not len(always):
             return whole
@@ -155,7 +160,9 @@ class SelectionData:
 
     def after(self, first: "SelectionData") -> Self:
         """This selection, made on the rows that `first` kept, as one of `first`'s source."""
-        return replace(self.among(first.indices, first.n), steps=first.steps + self.steps, source=first.source)
+        whole = self.among(first.indices, first.n)
+        classes = first.classes or whole.classes
+        return replace(whole, steps=first.steps + self.steps, source=first.source, classes=classes)
 
     def history(self) -> list[str]:
         """One line for each step, after what the source itself was derived by."""
@@ -165,44 +172,38 @@ class SelectionData:
     def group_table(self) -> list[dict[str, Any]]:
         """For each group its name, the rows that the last step saw, the kept ones, and their share (NaN without rows).
 
-        Where quotas were made from recalls, also the "recall" before pruning and what else was measured of each group.
+        The groups are those that quotas were given to, else the classes of the whole source. Where quotas were made
+        from recalls, also the "recall" before pruning and what else was measured of each group.
         """
         if self.groups is None:
-            return []
-        kept = self.groups.take(self.indices).sizes
-        table: list[dict[str, Any]] = [
-            {"group": name, "size": int(size), "kept": int(count), "density": count / size if size else float("nan")}
-            for name, size, count in zip(self.groups.names, self.groups.sizes, kept, strict=True)
-        ]
+            return self.class_table()
+        table = self._table_of(self.groups)
         for column, values in self.details.get("by_group", {}).items():
             for row, value in zip(table, values, strict=True):
                 row.setdefault(column, value)  # what a rule of another package calls "kept" is not what was kept
         return table
 
-    def summary(self) -> str:
-        """A few lines to read: every step, what its method says, and what each group kept and its recall before."""
-        lines = [*self.history(), *self.details.get("notes", ())]
-        method = self.steps[-1].build()
-        lines += [UNKNOWN] if method is None else method.summarise(self.details)
-        table = self.group_table()
-        if table:
-            groups = [printable(row["group"]) for row in table]
-            width = max(5, *map(len, groups))
-            head = "  recall before" if "recall" in table[0] else ""
-            lines.append(f"{'group':<{width}}  {'rows':>9}  {'kept':>9}  density{head}")
-            for group, row in zip(groups, table, strict=True):
-                line = f"{group:<{width}}  {row['size']:>9,}  {row['kept']:>9,}  {row['density']:>7.3f}"
-                lines.append(line + _recall(row))
-        names, sizes, kept = ([row[key] for row in table] for key in ("group", "size", "kept"))
-        warnings = [*self.details.get("warnings", ()), *few_left(names, np.array(sizes), np.array(kept))]
-        lines += [f"warning: {warning}" for warning in warnings]
-        whole = f"{len(self):,} of {self.n:,} rows kept ({len(self) / self.n:.1%})"
-        return "\n  ".join([whole, *map(printable, lines)])
+    def class_table(self) -> list[dict[str, Any]]:
+        """As `group_table`, of the classes of the whole source; empty where labels are not known."""
+        return [] if self.classes is None else self._table_of(self.classes)
 
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """`group_table` and `class_table` under "group" and "class", without what is not there or the same."""
+        return {kind: self.group_table() if kind == "group" else self.class_table() for kind in self.groupings}
 
-def _recall(row: dict[str, Any]) -> str:
-    """The end of a group's line: its recall before pruning, with the interval where one was measured."""
-    if "recall" not in row:
-        return ""
-    low, high = row.get("recall_interval", (None, None))
-    return f"  {row['recall']:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})")
+    @property
+    def groupings(self) -> dict[str, Groups]:
+        """The "group" that quotas were given to, and the "class" where labels are known and not these groups."""
+        groups, classes = self.groups, self.classes
+        if groups is None or classes is None:
+            found = {"group": groups, "class": classes}
+            return {kind: those for kind, those in found.items() if those is not None}
+        same = groups.names == classes.names and np.array_equal(groups.codes, classes.codes)
+        return {"group": groups} if same else {"group": groups, "class": classes}
+
+    def _table_of(self, groups: Groups) -> list[dict[str, Any]]:
+        kept = groups.take(self.indices).sizes
+        return [
+            {"group": name, "size": int(size), "kept": int(count), "density": count / size if size else float("nan")}
+            for name, size, count in zip(groups.names, groups.sizes, kept, strict=True)
+        ]

@@ -126,9 +126,7 @@ def explain(selection: SelectionData, i: Any) -> str:
     if selection.unlabelled[i]:
         lines.append(f"it has no label, and such rows were {'all kept' if row.was_picked else 'left out'}")
         return "\n  ".join([title, *map(printable, lines)])
-    if (groups := selection.groups) is not None and groups.codes[i] >= 0:
-        kept, of = (row.kept & row.peers).sum(), row.peers.sum()
-        lines.append(f"group {groups.names[groups.codes[i]]!r}: {kept} of {of} rows kept")
+    lines += _standing(row)
     if row.was_picked and not row.is_kept:
         lines.append(
             f"picked {ordinal(row.places[i])} of {row.larger} by the larger selection, too late for the "
@@ -137,6 +135,16 @@ def explain(selection: SelectionData, i: Any) -> str:
     method = selection.steps[-1].build()
     lines += [UNKNOWN, *row.by_score()] if method is None else method.explain(row)
     return "\n  ".join([title, *map(printable, lines)])
+
+
+def _standing(row: Row) -> list[str]:
+    """What became of the other rows of the row's group, and of its class where that is another."""
+    lines = []
+    for kind, groups in row.selection.groupings.items():
+        if (code := groups.codes[row.at]) >= 0:
+            alike = groups.codes == code
+            lines.append(f"{kind} {groups.names[code]!r}: {(row.kept & alike).sum()} of {alike.sum()} rows kept")
+    return lines
 
 
 def ordinal(place: Any) -> str:

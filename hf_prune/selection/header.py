@@ -24,6 +24,7 @@ class Header:
     """What stands in selection.json; a value of another type is refused when it is read.
 
     Attributes:
+        class_column: the column of classes, which is "group" where these are the groups.
         files: by name the digests of the files beside it.
         digest: of all else here.
     """
@@ -38,6 +39,9 @@ class Header:
     evidence: dict[str, str]
     group_values: list[Any] | None = None
     group_names: list[str] | None = None
+    class_values: list[Any] | None = None
+    class_names: list[str] | None = None
+    class_column: str | None = None
     id_column: str | None = None
     pruned_digests: dict[str, str] | None = None
     files: dict[str, str] | None = None
@@ -101,10 +105,10 @@ def _check_bounds(header: dict[str, Any]) -> None:
         level = [item for whole in level if isinstance(whole, dict | list) for item in _items(whole)]
     if level:
         raise ValueError(f"values nested deeper than {MOST_NESTED} levels")
-    names = header.get("group_names")
-    texts = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-    if (characters := len(texts) * max(map(len, texts), default=0)) > MOST_NAMES:
-        raise ValueError(f"names of groups that fill {characters:,} characters below each other")
+    for names in (header.get("group_names"), header.get("class_names")):
+        texts = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        if (characters := len(texts) * max(map(len, texts), default=0)) > MOST_NAMES:
+            raise ValueError(f"names of groups that fill {characters:,} characters below each other")
 
 
 def _items(whole: dict[str, Any] | list[Any]) -> list[Any]:

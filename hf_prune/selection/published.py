@@ -4,26 +4,22 @@ import contextlib
 import tempfile
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import CommitInfo
 
-from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingExtraError
+from hf_prune.errors import MissingExtraError
 from hf_prune.hub.card_text import amended
 from hf_prune.hub.commit import commit
 from hf_prune.hub.data_files import Splits
 from hf_prune.hub.repository import Repository, folder_of
-from hf_prune.labels import label_groups
 from hf_prune.plots import plot_groups
 from hf_prune.selection.card import section
 from hf_prune.selection.data import SelectionData
 from hf_prune.selection.record import write_record
 
 PICTURE = "selection.png"
-MOST_CLASSES = 1000
-"""Values of a label column beyond which they are hardly classes."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +41,6 @@ class SplitRecord:
         """Where the record lies in a repository; ArgumentError where a name is no folder's."""
         return folder_of(self.config, self.split)
 
-    @cached_property
-    def shown(self) -> SelectionData:
-        """The selection that people see: with classes as groups if it has none and its source is at hand and has."""
-        selection, source = self.selection, self.selection.source.dataset
-        if selection.groups is not None or source is None:
-            return selection
-        used = [step.signals["labels"]["column"] for step in selection.steps if "labels" in step.signals]
-        try:
-            classes = label_groups(source, used[-1] if used else None)
-        except (ArgumentError, ArgumentTypeError):  # no labels, or such as no classes can be made of
-            return selection
-        return replace(selection, groups=classes) if len(classes.values) <= MOST_CLASSES else selection
-
     def files(self, folder: Path) -> dict[str, Path]:
         """Write the record into `folder`, and a picture if there are groups to show and matplotlib is installed.
 
@@ -65,10 +48,10 @@ class SplitRecord:
             From paths in the repository to those of the files.
         """
         write_record(folder, self.selection, compact=True, explain=self.explain, id_column=self.id_column)
-        if self.shown.groups is not None:
+        if table := self.selection.group_table():
             with contextlib.suppress(MissingExtraError), warnings.catch_warnings():  # no reason to install matplotlib
                 warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # nor a font for every script
-                plot_groups(self.shown.group_table()).savefig(folder / PICTURE, dpi=120)
+                plot_groups(table).savefig(folder / PICTURE, dpi=120)
         return {f"{self.folder}/{file.name}": file for file in folder.iterdir()}
 
 
@@ -88,7 +71,7 @@ def push_records(
         def change(card: str) -> str:
             for record in records:
                 picture = f"{record.folder}/{PICTURE}" in files
-                text = section(record.shown, repository.full_id, record.config, record.split, picture)
+                text = section(record.selection, repository.full_id, record.config, record.split, picture)
                 card = amended(card, text, record.config, record.split)
             return card
 

@@ -31,7 +31,7 @@ JSON, PARQUET = "selection.json", "selection.parquet"
 MOST_ROWS = 2**33
 """A larger row count is taken for made up."""
 
-COLUMNS = ("id", "kept", "score", "rank", "group", "picked")
+COLUMNS = ("id", "kept", "score", "rank", "group", "class", "picked")
 """What is read of the table, beside the evidence."""
 
 
@@ -115,7 +115,7 @@ def _write_header(path: Path, header: dict[str, Any], table: pa.Table) -> None:
 def _write_rows(path: Path, header: dict[str, Any], table: pa.Table) -> None:
     """Parquet in the encoding that is smallest: for few values, for rows that are counted, for numbers of any kind."""
     kinds = {field.name: field.type for field in table.schema}
-    few = [name for name, kind in kinds.items() if pa.types.is_dictionary(kind) or name == "group"]
+    few = [name for name, kind in kinds.items() if pa.types.is_dictionary(kind) or name in ("group", "class")]
     encoding = {
         name: "DELTA_BINARY_PACKED" if name == "row" else "BYTE_STREAM_SPLIT"
         for name, kind in kinds.items()
@@ -150,7 +150,8 @@ def to_record(
         id_column: a column of the source whose values name its rows, in place of their positions; by default the ids
             that the selection was read with, if any.
     """
-    groups, source, n, kept = selection.groups, selection.source, selection.n, selection.kept
+    groups, classes, source = selection.groups, selection.classes, selection.source
+    n, kept = selection.n, selection.kept
     method, ids = selection.steps[-1].build(), source.ids
     if id_column is not None:
         if source.dataset is None:
@@ -159,10 +160,12 @@ def to_record(
                 "selection is made"
             )
         ids = id_column, ids_of(source.dataset, id_column)
-    evidence = selection.evidence if explain else {}
+    learnt = selection.evidence.items()  # of which marks take a bit a row, and say which rows are suspect
+    evidence = {name: values for name, values in learnt if explain or values.dtype == np.bool_}
     if compact:
         parts = () if method is None else method.walk()
         evidence = compacted(evidence, {name for part in parts for name in getattr(part, "derivable", ())})
+    class_column = next(reversed(selection.groupings), None) if classes is not None else None
     header = Header(
         format=FORMAT,
         rows=n,
@@ -174,6 +177,9 @@ def to_record(
         evidence=kinds_of(evidence),
         group_values=None if groups is None else list(groups.values),
         group_names=None if groups is None else list(groups.names),
+        class_values=list(classes.values) if classes is not None and class_column == "class" else None,
+        class_names=list(classes.names) if classes is not None and class_column == "class" else None,
+        class_column=class_column,
         id_column=None if ids is None else ids[0],
         pruned_digests=selection.pruned_digests,
     )
@@ -186,6 +192,8 @@ def to_record(
         columns["rank"] = pa.array(rank, mask=~kept)
     if groups is not None:
         columns["group"] = groups.codes.astype(small)
+    if classes is not None and class_column == "class":
+        columns["class"] = classes.codes.astype(small)
     own = {} if method is None else method.reasons(kept, selection.evidence)
     if (unlabelled := selection.unlabelled).any():
         own |= {"kept without a label": unlabelled & kept, "has no label": unlabelled & ~kept}
@@ -230,6 +238,8 @@ def from_record(cls: type[S], values: Mapping[str, Any], table: pa.Table) -> S:
     for step in steps:
         str(step)  # a method that can be described
         _require(step.n >= len(indices), f"a step that saw {step.n} rows")
+    groups = _groups(header.group_values, header.group_names, table, "group")
+    classes = _groups(header.class_values, header.class_names, table, "class")
     selection = cls(
         indices=indices,
         n=n,
@@ -237,7 +247,8 @@ def from_record(cls: type[S], values: Mapping[str, Any], table: pa.Table) -> S:
         steps=steps,
         source=Source(n, header.origin, recorded=header.digests, ids=ids),
         rank=rank,
-        groups=_groups(header, table),
+        groups=groups,
+        classes=groups if header.class_column == "group" else classes,
         at_least=header.at_least,
         evidence={name: read_column(table, PREFIX + name, kind, n) for name, kind in header.evidence.items()},
         picked=picked,
@@ -247,14 +258,13 @@ def from_record(cls: type[S], values: Mapping[str, Any], table: pa.Table) -> S:
     return selection
 
 
-def _groups(header: Header, table: pa.Table) -> Groups | None:
-    if header.group_values is None or header.group_names is None:
+def _groups(values: list[Any] | None, names: list[str] | None, table: pa.Table, column: str) -> Groups | None:
+    if values is None or names is None:
         return None
-    _require(len(header.group_values) == len(header.group_names), "as many group names as values are wanted")
-    codes = read_column(table, "group", "position", len(header.group_names), "has rows of unknown groups")
+    _require(len(values) == len(names), "as many group names as values are wanted")
+    codes = read_column(table, column, "position", len(names), "has rows of unknown groups")
     # JSON has no tuples, which is what the values of combined columns are.
-    values = tuple(tuple(value) if isinstance(value, list) else value for value in header.group_values)
-    return Groups(codes, values, tuple(header.group_names))
+    return Groups(codes, tuple(tuple(value) if isinstance(value, list) else value for value in values), tuple(names))
 
 
 def _check_details(selection: SelectionData) -> None:

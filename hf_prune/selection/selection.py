@@ -19,6 +19,7 @@ from hf_prune.selection.explain import explain
 from hf_prune.selection.published import SplitRecord, push_records
 from hf_prune.selection.record import WRITERS, read_record, write_record
 from hf_prune.selection.source import RECIPE, Source
+from hf_prune.selection.summary import IN_A_REPR, summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,11 +72,21 @@ class Selection(SelectionData):
         setattr(pruned, ATTRIBUTE, self)
         return pruned
 
+    def __repr__(self) -> str:
+        return f"Selection of {summary(self, IN_A_REPR)}"
+
+    def summary(self) -> str:
+        """A few lines to read: every step, what its method says, and what each class kept and its recall before.
+
+        Of more than 30 groups or classes those that kept the smallest shares are listed.
+        """
+        return summary(self)
+
     def plot(self) -> "Figure":
-        """A picture of what each group kept: rows before and after on top, the kept share below.
+        """A picture of what each group of quotas kept, or without quotas each class: rows on top, shares below.
 
         Raises:
-            ArgumentError: the selection has no groups. MissingExtraError: matplotlib is not installed.
+            ArgumentError: neither groups nor labels are known. MissingExtraError: matplotlib is not installed.
 
         >>> from datasets import Dataset, DatasetDict
         >>> import hf_prune
@@ -100,14 +111,14 @@ class Selection(SelectionData):
         >>> print(selection.explain(3))
         row 3: kept, picked 1st of 2
           d2(score=given_scores, k=1, gamma=0.1) kept 2 of 4 rows, seed 0
-          score 4, message 1.104, density 5.104
-          5.104 was left when it was picked
+          score 4; its difficulty and that of the rows near it (1.104) add up to 5.104
+          5.104 was left when it was picked, more than of any other
         >>> print(selection.explain(2))
         row 2: dropped
           d2(score=given_scores, k=1, gamma=0.1) kept 2 of 4 rows, seed 0
-          score 3, message 1.472, density 4.472
-          row 3 took most: 4.618 of 4.472
-          -0.1464 was left, and the last pick had 2.368
+          score 3; its difficulty and that of the rows near it (1.472) add up to 4.472
+          row 3 is near it and was picked before, which took most: 4.618 of 4.472
+          -0.1464 was left, and the last row picked had 2.368
         """
         return explain(self, i)
 

@@ -25,13 +25,16 @@ def test_the_card_counts_classes_without_quotas_too(hub, ds):
     assert pulled().groups is None  # they are no part of the selection
 
 
-@pytest.mark.parametrize(
-    "columns", [{"x": range(30)}, {"label": [0.5] * 30}, {"label": [None, 1] * 15}, {"label": [[1], [2, 3]] * 15}]
-)
+@pytest.mark.parametrize("columns", [{"x": range(30)}, {"label": [0.5] * 30}, {"label": [[1], [2, 3]] * 15}])
 def test_data_without_classes_have_no_table(hub, columns):
     Dataset.from_dict(columns).prune("random", keep=9).push_to_hub(ID, token=WRITER)
     assert "| --- |" not in hub.files(ID)["README.md"].decode()
     assert f"{RECORD}/selection.png" not in hub.files(ID)
+
+
+def test_rows_without_a_label_are_in_no_class(hub):
+    Dataset.from_dict({"label": [None, 1, 2] * 10}).prune("random", keep=9).push_to_hub(ID, token=WRITER)
+    assert "| --- |\n| 1 | 10 |" in hub.files(ID)["README.md"].decode()
 
 
 def test_the_classes_are_those_that_the_method_read(hub):
@@ -44,7 +47,7 @@ def test_the_classes_are_those_that_the_method_read(hub):
 
 
 def test_labels_beyond_number_are_no_classes(hub, monkeypatch):
-    monkeypatch.setattr("hf_prune.selection.published.MOST_CLASSES", 29)
+    monkeypatch.setattr("hf_prune.dataset.MOST_CLASSES", 29)
     Dataset.from_dict({"label": range(30)}).prune("random", keep=9).push_to_hub(ID, token=WRITER)
     assert "| --- |" not in hub.files(ID)["README.md"].decode()
 

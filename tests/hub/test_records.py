@@ -33,7 +33,7 @@ def test_explained_records(hub, coreset):
     here, there = coreset.selection.explain(row).splitlines(), selection.explain(row).splitlines()
     assert there[:3] == here[:3]
     assert there[3].startswith("  score ")
-    assert f"density {coreset.selection.evidence['density'][row]:.3g}" in there[3]
+    assert f"add up to {coreset.selection.evidence['density'][row]:.3g}" in there[3]
     lean = pulled(hf_prune.push_to_hub(coreset, "me/lean", token=WRITER).repo_url.repo_id)
     assert "the last step's graph" not in lean.explain(row)
 

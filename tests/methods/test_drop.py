@@ -177,8 +177,8 @@ def test_a_group_of_few_rows_is_named(dataset, caplog):
     selection = dataset.prune("drop", keep=65, recalls=RECALLS | {"cat": 0.9}).selection
     few = [row["group"] for row in selection.group_table() if row["kept"] < 10]
     assert few == ["cat"]
-    assert "fewer than 10 rows are kept of cat (" in caplog.text
-    assert "warning: fewer than 10 rows are kept of cat (" in selection.summary()
+    assert "fewer than 10 rows or a tenth of their share are kept of cat (" in caplog.text
+    assert "warning: fewer than 10 rows or a tenth of their share are kept of cat (" in selection.summary()
     caplog.clear()
     dataset.prune("random", keep=0.5, quotas="equal")
     assert not caplog.text

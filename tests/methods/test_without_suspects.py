@@ -167,12 +167,15 @@ def test_long_tails_are_guarded_and_warned_of(caplog):
         )
     note = coreset.selection.details["cutoff"]
     assert note["classes"]["cut"][3:] == [18, 0]
-    warnings = [record.getMessage() for record in caplog.records]
+    *warnings, loss = [record.getMessage() for record in caplog.records]
     assert len(warnings) == 2  # once, though five pools asked
+    assert "are kept of class 3 (9 of 27): hardly enough" in loss
+    assert loss.endswith("; 18 of these rows were held back as suspect, which cutoff=0 leaves in")
     assert "classes of at most 20 rows are too small to tell and lose none: class 4 (9)" in warnings[0]
     assert "classes lose as many rows as they may: class 3 (18 of 27)" in warnings[1]
     assert [f"cutoff: {warning}" for warning in note["warnings"]] == warnings
     assert "  warning: classes lose as many rows as they may: class 3" in coreset.selection.summary()
+    assert "rows held back and not 1" in coreset.selection.summary()
     # Equal quotas want them all, and of class 3 only nine are left.
     assert [coreset["label"].count(name) for name in ("class 3", "class 4")] == [9, 9]
 
@@ -190,7 +193,7 @@ def test_which_embeddings_are_read(kind, caplog):
     if kind == "early":
         given = {"embeddings": SimpleNamespace(dynamics=dynamics)}
     with caplog.at_level(logging.WARNING, "hf_prune"):
-        step = dataset(labels).prune("el2n", cutoff="auto", keep=30, dynamics=dynamics, **given).selection.steps[0]
+        step = dataset(labels).prune("el2n", cutoff="auto", keep=600, dynamics=dynamics, **given).selection.steps[0]
     note, origin = step.details["cutoff"], step.signals["embeddings"]["from"]
     assert origin == note["embeddings"]
     if kind in ("early", "array"):

@@ -47,17 +47,23 @@ def test_words_for_d2(ds):
     selection = d2(ds, 2)
     step = "\n  d2(score=given_scores, k=1) kept 2 of 4 rows, seed 0\n  "
     assert selection.explain(1) == (
-        f"row 1: kept, picked 1st of 2{step}score 3, message 3.162, density 6.162\n  6.162 was left when it was picked"
+        f"row 1: kept, picked 1st of 2{step}score 3; its difficulty and that of the rows near it (3.162) "
+        "add up to 6.162\n  6.162 was left when it was picked, more than of any other"
     )
     assert selection.explain(0) == (
-        f"row 0: kept, picked 2nd of 2{step}score 4, message 1.82, density 5.82\n"
-        "  row 1 took most: 3.737 of 5.82\n  2.082 was left when it was picked"
+        f"row 0: kept, picked 2nd of 2{step}score 4; its difficulty and that of the rows near it (1.82) "
+        "add up to 5.82\n  row 1 is near it and was picked before, which took most: 3.737 of 5.82\n"
+        "  2.082 was left when it was picked, more than of any other"
     )
     assert selection.explain(2) == (
-        f"row 2: dropped{step}score 2, message 1.134, density 3.134\n"
-        "  row 1 took most: 2.267 of 3.134\n  0.867 was left, and the last pick had 2.082"
+        f"row 2: dropped{step}score 2; its difficulty and that of the rows near it (1.134) add up to 3.134\n"
+        "  row 1 is near it and was picked before, which took most: 2.267 of 3.134\n"
+        "  0.867 was left, and the last row picked had 2.082"
     )
-    assert "no row took from it, but 1.06 was left, and the last pick had 2.082" in selection.explain(3)
+    assert (
+        "no row near it was picked before, but 1.06 was left, and the last row picked had 2.082"
+        in selection.explain(3)
+    )
 
 
 def test_product_reports_the_factor(ds):
@@ -71,7 +77,7 @@ def test_a_smaller_budget_explains_with_the_larger_run(ds):
     assert smaller.picked.tolist() == [1, 0, -1, 2]
     assert "row 3: dropped\n" in smaller.explain(3)
     assert "picked 3rd of 3 by the larger selection, too late for the 1 rows that at(keep=) left" in smaller.explain(3)
-    assert "row 1 took most" in smaller.explain(2)
+    assert "row 1 is near it and was picked before, which took most" in smaller.explain(2)
 
 
 def test_a_suppressor_that_is_not_kept_any_more():
@@ -79,8 +85,9 @@ def test_a_suppressor_that_is_not_kept_any_more():
     points = np.array([[0.0], [1.0], [100.0], [101.0]])
     selection = far.prune("d2", keep=2, k=1, scores=[9.0, 1, 5, 1], embeddings=points).selection
     assert selection.order.tolist() == [0, 2]
-    assert "row 2, which the larger selection of 2 kept, took most" in selection.at(keep=1).explain(3)
-    assert "row 2 took most" in selection.explain(3)
+    taker = "row 2, which the larger selection of 2 kept, is near it and was picked before"
+    assert taker in selection.at(keep=1).explain(3)
+    assert "row 2 is near it and was picked before, which took most" in selection.explain(3)
 
 
 def test_positions_of_a_part_become_those_of_the_whole():
@@ -100,7 +107,7 @@ def test_pools_and_chains_name_rows_of_the_source():
     pooled = ds.prune("d2", keep=4, quotas="equal", **options).selection
     assert pooled.evidence["suppressed_by"].tolist() == [2, 3, -1, -1, 2, 3, -1, -1]
     assert "group '1': 2 of 4 rows kept" in pooled.explain(5)
-    assert "the last pick had 2.082" in pooled.explain(5)
+    assert "the last row picked had 2.082" in pooled.explain(5)
 
     first = ds.prune("given_scores", keep=4, scores=[0, 1] * 4)
     chained = first.prune("d2", keep=2, k=1, embeddings=POINTS, scores=SCORES).selection
@@ -110,7 +117,7 @@ def test_pools_and_chains_name_rows_of_the_source():
         chained.explain(0)
         == "row 0: dropped\n  by the first step: by_score(given_scores, prefer='hard') kept 4 of 8 rows, seed 0"
     )
-    assert "row 3 took most: 2.267 of 3.134" in chained.explain(5)
+    assert "row 3 is near it and was picked before, which took most: 2.267 of 3.134" in chained.explain(5)
 
 
 def test_a_suspect_row():
@@ -268,3 +275,9 @@ def test_a_method_of_a_package_that_is_not_imported(ds, tmp_path, monkeypatch):
     for words in (loaded.summary(), loaded.explain(2)):
         assert "\n  the method is of a package that is not imported here: what only it can tell is left out" in words
     assert "score 2, the 3rd highest of 4; the last row kept has 4" in loaded.explain(2)
+
+
+def test_d2_is_never_explained_by_the_rank_of_a_score(ds, tmp_path):
+    write_record(tmp_path / "s", d2(ds, 2), compact=True, explain=False)
+    words = Selection.load(tmp_path / "s").explain(2)
+    assert words.endswith("score 2; what D2 made of it is not on record: push with explain=True to keep that")

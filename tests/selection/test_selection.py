@@ -104,8 +104,8 @@ def test_a_pickled_coreset_leaves_its_source_behind(tmp_path):
     ds = Dataset.from_dict({"x": np.arange(200_000), "label": np.zeros(200_000, dtype=int)})
     coreset = ds.prune("random", keep=10)
     plain = len(pickle.dumps(ds.select(coreset.selection.indices)))
-    scores = coreset.selection.scores.nbytes
-    assert len(pickle.dumps(coreset)) < plain + scores + 10_000
+    own = coreset.selection.scores.nbytes + coreset.selection.classes.codes.nbytes
+    assert len(pickle.dumps(coreset)) < plain + own + 10_000
     again = pickle.loads(pickle.dumps(coreset)).selection
     assert again.apply(ds)["x"][:] == coreset["x"][:]
     # From files it stays with its source, and the pickle doesn't change when digests become known.
@@ -125,10 +125,26 @@ def test_summary(ds, coreset):
         "  1             25         10    0.400",
         "  2             50         10    0.200",
     ]
-    assert ds.prune("el2n", keep=1, dynamics=dynamics()).selection.summary().splitlines() == [
-        "1 of 100 rows kept (1.0%)",
-        "  by_score(el2n, prefer='hard') kept 1 of 100 rows, seed 0",
+    unlabelled = ds.remove_columns("label")
+    assert unlabelled.prune("given_scores", keep=0.25, scores=range(100)).selection.summary().splitlines() == [
+        "25 of 100 rows kept (25.0%)",
+        "  by_score(given_scores, prefer='hard') kept 25 of 100 rows, seed 0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("keep", "n", "said"),
+    [
+        (1, 100, "keep=1 is a count, of one row; keep=1.0 keeps all"),
+        (30, 200, "keep=30 is a count of rows; keep=0.3 keeps 30%"),
+        (30, 100, None),
+        (0.3, 200, None),
+        (101, 200, None),
+    ],
+)
+def test_a_count_that_may_have_been_meant_as_a_percentage_is_said_aloud(keep, n, said):
+    lines = Dataset.from_dict({"x": range(n)}).prune("random", keep=keep).selection.summary().splitlines()
+    assert lines[2:] == ([f"  {said}"] if said else [])
 
 
 def dynamics():
