@@ -30,6 +30,7 @@ from hf_prune.methods.forgetting import Forgetting as Forgetting
 from hf_prune.methods.given_scores import GivenScores as GivenScores
 from hf_prune.methods.grand import GraNd as GraNd
 from hf_prune.methods.image_text_similarity import ImageTextSimilarity as ImageTextSimilarity
+from hf_prune.methods.label_errors import find_label_errors as find_label_errors
 from hf_prune.methods.mixture import Mixture as Mixture
 from hf_prune.methods.per_class import PerClass as PerClass
 from hf_prune.methods.perplexity import Perplexity as Perplexity

@@ -2,7 +2,7 @@
 
 import logging
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from datasets.utils import tqdm
@@ -13,7 +13,7 @@ from hf_prune.dynamics.rows import check_finite
 from hf_prune.groups import Groups, listed
 from hf_prune.kernels import Floats, Ints
 from hf_prune.kernels.neighbors import find_neighbors, searched
-from hf_prune.kernels.suspects import most_of, most_suspect, suspect_fraction, votes
+from hf_prune.kernels.suspects import Votes, most_of, most_suspect, suspect_fraction, votes
 from hf_prune.methods.doubts import doubt
 from hf_prune.signals.signals import LAST_FEATURES, Signals
 
@@ -24,10 +24,22 @@ MEMORISED = 0.99
 """Share of the training rows predicted right in the last epoch from which on the last layer may repeat the labels."""
 RARE = 2 * NEIGHBORS
 """Rows of a class up to which its neighbours are too few to tell: it loses none."""
+JUDGED = np.dtype([("place", np.int64), ("trust", np.float64), ("neighbors", np.float64), ("voted", np.int64)])
+"""What is known of the label of a row."""
 
 
 def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> Ints:
-    """(n,) int64 place of each row among the suspects, 1 = the most suspect; 0 for a row that is none.
+    """(n,) int64 place of each row among the suspects, 1 = the most suspect; 0 for a row that is none."""
+    place: Ints = judged(signals, cutoff)["place"]
+    return place
+
+
+def judged(signals: Signals, cutoff: float | Literal["auto"]) -> NDArray[Any]:
+    """(n,) of JUDGED: how suspect the label of each row is, and why.
+
+    Its "place" among the suspects, 1 = the most suspect, 0 for a row that is none; its "trust", the lower the more
+    suspect; for "auto" also the part of the trust that is due to its "neighbors", and the class that most of these
+    "voted" for, as a position among the classes; for a fraction NaN and -1.
 
     The suspects are those of the whole dataset, also where `signals` is one class of it. What it has learnt goes into
     `signals.notes["cutoff"]`, as JSON values.
@@ -66,23 +78,21 @@ def suspects(signals: Signals, cutoff: float | Literal["auto"]) -> Ints:
     return signals.shared(("suspects", cutoff), find)
 
 
-def _by_margin(whole: Signals, fraction: float) -> Ints:
+def _by_margin(whole: Signals, fraction: float) -> NDArray[Any]:
     margin = whole.dynamics.mean("margin")
     cut = np.sort(np.argsort(margin, kind="stable")[: round(fraction * len(whole))])
     whole.notes["cutoff"] = {"cutoff": fraction, "cut": len(cut), "rows": len(whole)}
-    return _places(cut, margin)
+    return _judged(_places(cut, margin), margin, np.full(len(whole), np.nan), np.full(len(whole), -1))
 
 
-def _by_trust(whole: Signals) -> Ints:
+def _by_trust(whole: Signals) -> NDArray[Any]:
     labels, dynamics, n = whole.labels, whole.dynamics, len(whole)
-    track = partial(tqdm, desc="Nearest neighbours for the cutoff", delay=2)
-    k = min(NEIGHBORS, n - 1)
-    neighbors, _, recall = find_neighbors(whole.embeddings, k, track)
-    vote = votes(neighbors, labels.codes)
+    vote, k, recall = _votes(whole)
     estimate, core = suspect_fraction(vote, labels.codes)
     epoch = _stopping_epoch(dynamics, vote.winner == labels.codes)
     lead = _lead(dynamics, epoch + 1)
-    trust = lead + vote.support / max(k, 1)
+    support = vote.support / max(k, 1)
+    trust = lead + support
     most = np.where(labels.sizes > RARE, most_of(labels.sizes, estimate), 0)
     cut = most_suspect(trust, labels.codes, round(estimate * n), most)
     reason = doubt(estimate, vote, core, labels.codes, lead) if len(cut) else None
@@ -107,7 +117,22 @@ def _by_trust(whole: Signals) -> Ints:
         "classes": {"name": list(labels.names), "rows": labels.sizes.tolist(), "cut": lost.tolist()},
         "warnings": warnings,
     }
-    return _places(cut, trust)
+    return _judged(_places(cut, trust), trust, support, vote.winner)
+
+
+def _votes(whole: Signals) -> tuple[Votes, int, float | None]:
+    """The votes of so many neighbours, and the recall of an approximate search for them."""
+    track = partial(tqdm, desc="Nearest neighbours for the cutoff", delay=2)
+    k = min(NEIGHBORS, len(whole) - 1)
+    neighbors, _, recall = find_neighbors(whole.embeddings, k, track)
+    return votes(neighbors, whole.labels.codes), k, recall
+
+
+def _judged(*columns: NDArray[Any]) -> NDArray[Any]:
+    rows = np.empty(len(columns[0]), dtype=JUDGED)
+    for name, values in zip(JUDGED.names or (), columns, strict=True):
+        rows[name] = values
+    return rows
 
 
 def _places(cut: Ints, trust: Floats) -> Ints:

@@ -16,9 +16,10 @@ from hf_prune.groups import NAMED
 from hf_prune.methods.base import Method
 from hf_prune.methods.by_score import as_method
 from hf_prune.methods.choice import Choice
-from hf_prune.methods.suspects import suspects
+from hf_prune.methods.suspects import judged
 from hf_prune.selection.evidence import Evidence, put
 from hf_prune.selection.explain import Row
+from hf_prune.selection.table import doubts_of_a_label
 from hf_prune.signals.signals import Signals
 
 logger = logging.getLogger(__name__)
@@ -83,11 +84,14 @@ class WithoutSuspects(Method):
     def select(self, signals: Signals, budget: int, seed: int) -> Choice:
         if not self.cutoff:
             return self.within.select(signals, budget, seed)
-        place = suspects(signals, self.cutoff)
+        rating = judged(signals, self.cutoff)
+        place = rating["place"]
         rows = np.flatnonzero(place == 0)
         spare = np.argsort(-place, kind="stable")[: len(signals) - len(rows)]
         inside = self.within.select(signals.subset(rows), min(budget, len(rows)), seed)
-        evidence: Evidence = {"suspect": place > 0}
+        evidence: Evidence = {"suspect": place > 0, "trust": np.where(place > 0, rating["trust"], np.nan)}
+        if self.cutoff == "auto":
+            evidence["neighbors"] = np.where(place > 0, rating["neighbors"], np.nan)
         put(evidence, inside.evidence, rows, len(signals))
         order = np.concatenate([rows[inside.rows], spare[: budget - len(inside.rows)]])
         scores = self.scores(signals, seed).copy()  # of the rows held back too, where the method can score them
@@ -95,8 +99,11 @@ class WithoutSuspects(Method):
         return Choice(order, scores, inside.nested, inside.at_least, evidence, inside.details)
 
     def explain(self, row: Row) -> list[str]:
+        if not row.marked("suspect"):
+            return self.within.explain(row)
         kept = "kept although suspect" if row.is_kept else "left out as suspect or unlearnable (cutoff)"
-        return [*([kept] if row.marked("suspect") else []), *self.within.explain(row)]
+        why = doubts_of_a_label(row.amount("trust"), row.amount("neighbors"))
+        return [f"{kept}: {why}" if why else kept, *self.within.explain(row)]
 
     def reasons(self, kept: NDArray[np.bool_], evidence: Evidence) -> dict[str, NDArray[np.bool_]]:
         suspect = evidence.get("suspect", np.zeros(len(kept), dtype=bool))

@@ -12,7 +12,6 @@ from typing import Any, TypeVar, get_type_hints
 import numpy as np
 import pyarrow as pa
 from huggingface_hub.dataclasses import type_validator
-from numpy.typing import NDArray
 
 from hf_prune.errors import ArgumentError
 from hf_prune.files import standing, whole_folder
@@ -23,6 +22,7 @@ from hf_prune.selection.evidence import PREFIX, compacted, kinds_of, read_column
 from hf_prune.selection.header import FORMAT, Header, check_header, header_text, read_header
 from hf_prune.selection.source import Source, checked_ids, ids_of
 from hf_prune.selection.step import Step
+from hf_prune.selection.table import reasons
 
 S = TypeVar("S", bound=SelectionData)
 T = TypeVar("T")
@@ -194,24 +194,10 @@ def to_record(
         columns["group"] = groups.codes.astype(small)
     if classes is not None and class_column == "class":
         columns["class"] = classes.codes.astype(small)
-    own = {} if method is None else method.reasons(kept, selection.evidence)
-    if (unlabelled := selection.unlabelled).any():
-        own |= {"kept without a label": unlabelled & kept, "has no label": unlabelled & ~kept}
-    columns["reason"] = _reasons(kept, own, selection.dropped_before)
+    columns["reason"] = reasons(selection)
     if selection.picked is not None and explain:
         columns["picked"] = selection.picked.astype(small)
     return asdict(header), pa.table(columns | to_columns(evidence))
-
-
-def _reasons(
-    kept: NDArray[np.bool_], own: Mapping[str, NDArray[np.bool_]], dropped_before: NDArray[np.bool_]
-) -> pa.Array:
-    """(n,) in a few words why each row was kept or dropped, for people who read the table."""
-    words = ["not picked", "kept", *own, "dropped by an earlier step"]
-    codes = kept.astype(np.int8)
-    for code, rows in enumerate((*own.values(), dropped_before), start=2):
-        codes[rows] = code
-    return pa.DictionaryArray.from_arrays(codes, words)
 
 
 def from_record(cls: type[S], values: Mapping[str, Any], table: pa.Table) -> S:

@@ -6,6 +6,7 @@ import weakref
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 from datasets import Dataset, DatasetDict
 from huggingface_hub import CommitInfo
 
@@ -20,8 +21,10 @@ from hf_prune.selection.published import SplitRecord, push_records
 from hf_prune.selection.record import WRITERS, read_record, write_record
 from hf_prune.selection.source import RECIPE, Source
 from hf_prune.selection.summary import IN_A_REPR, summary
+from hf_prune.selection.table import suspect_table, whole_table
 
 if TYPE_CHECKING:
+    import pandas  # type: ignore[import-untyped]
     from matplotlib.figure import Figure
 
 ATTRIBUTE = "_hf_prune_selection"
@@ -47,10 +50,13 @@ class Selection(SelectionData):
         Raises:
             AlignmentError: the dataset is not the source; the message says what was compared.
         """
+        self._check(dataset, id_column)
+        return self.attach(dataset.select(self.indices))
+
+    def _check(self, dataset: Dataset, id_column: str | None) -> None:
         if not isinstance(dataset, Dataset):
             raise ArgumentTypeError(f"`dataset`: wanted a datasets.Dataset, got {type(dataset).__name__}")
         self.source.check(dataset, id_column)
-        return self.attach(dataset.select(self.indices))
 
     def verify(self, pruned: Dataset) -> None:
         """Refuse a dataset that is not what was pushed with this record, such as one of an unfinished push.
@@ -81,6 +87,38 @@ class Selection(SelectionData):
         Of more than 30 groups or classes those that kept the smallest shares are listed.
         """
         return summary(self)
+
+    @property
+    def suspects(self) -> Dataset:
+        """The rows that a cutoff found suspect, the most suspect first; empty without one.
+
+        A row for each, with "row", its position in the source; "class"; "kept", whether it had to be kept after all;
+        "trust", lowest first: for "auto" from -2 to 2, for a fraction the mean margin; "reason", in words. A record
+        that was pushed without explain=True has neither trust nor reason. To look at the rows themselves:
+        `ds.select(selection.suspects["row"])`. `find_label_errors` also suggests labels.
+        """
+        return suspect_table(self)
+
+    def to_dataset(self) -> Dataset:
+        """A table of all n rows: "row", "kept", "score", "rank", "class" and "group" where known, and "reason".
+
+        Rank is the place in the picking order, 0 = first, and null for rows that are not kept. The group is that of
+        quotas, where it is not the class.
+        """
+        return whole_table(self)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """`to_dataset` as a frame."""
+        return self.to_dataset().to_pandas()
+
+    def dropped(self, dataset: Dataset, *, id_column: str | None = None) -> Dataset:
+        """The rows of the source that are not kept, in its order; `dataset` is checked as in `apply`.
+
+        Raises:
+            AlignmentError: the dataset is not the source.
+        """
+        self._check(dataset, id_column)
+        return dataset.select(np.flatnonzero(~self.kept))
 
     def plot(self) -> "Figure":
         """A picture of what each group of quotas kept, or without quotas each class: rows on top, shares below.

@@ -58,7 +58,7 @@ def _losses(table: Sequence[dict[str, Any]], suspect: NDArray[np.int64]) -> Iter
     if not len(lost):
         return
     names = [f"{table[i]['group']} ({kept[i]:,} of {size[i]:,})" for i in lost.tolist()]
-    held = int(suspect[lost].sum())
+    held = int(suspect[lost[(size - suspect)[lost] < FEW]].sum())  # of groups that could have no more
     least = int(np.minimum(size, FEW).sum())
     yield (
         f"fewer than {FEW} rows or a tenth of their share are kept of {listed(names)}: hardly enough to learn from; "
