@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import datasets
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
 from datasets import ClassLabel, Dataset, DatasetDict, NamedSplit, Value
 from numpy.typing import NDArray
 
@@ -26,7 +27,8 @@ from hf_prune.methods.quotas import QuotasLike, checked_quotas
 from hf_prune.methods.score import Score
 from hf_prune.methods.without_suspects import Cutoff, WithoutSuspects, with_cutoff
 from hf_prune.selection.data import UNLABELLED
-from hf_prune.selection.selection import Selection, live_selection
+from hf_prune.selection.frames import as_dataset, with_selection
+from hf_prune.selection.selection import Selection, live_selection, selection_of
 from hf_prune.selection.source import Source
 from hf_prune.selection.step import Step
 from hf_prune.selection.summary import losses
@@ -39,7 +41,7 @@ logger = logging.getLogger(__name__)
 MOST_CLASSES = 1000
 """Values of a label column beyond which they are hardly classes."""
 
-D = TypeVar("D", Dataset, DatasetDict)
+D = TypeVar("D", Dataset, DatasetDict, pd.DataFrame)
 
 
 def prune(
@@ -67,7 +69,8 @@ def prune(
     again: its record then has both steps, and positions in the first source.
 
     Args:
-        dataset: a Dataset of n rows, or a DatasetDict, of which one split is pruned, or several.
+        dataset: a Dataset of n rows, a DatasetDict, of which one split is pruned, or several, or a pandas frame: a
+            frame is returned then, with the index of the kept rows, and `hf_prune.selection_of` has its record.
         method: the name of a method ("random", "d2", "drop", ...) or of a score ("el2n", "aum", ...), which then keeps
             rows by itself, or an object of either.
         keep: a count, or a fraction in (0, 1] that means `max(1, round(keep * n))` rows.
@@ -111,9 +114,11 @@ def prune(
     passed: dict[str, Any] = {"scores": scores, "embeddings": embeddings, "encoder": encoder}
     passed |= {"dynamics": dynamics, "recalls": recalls}
     modifiers: dict[str, Any] = {"quotas": quotas, "by": by, "cutoff": cutoff}
-    if isinstance(dataset, DatasetDict):
+    if isinstance(dataset, DatasetDict | pd.DataFrame):
         options |= passed | modifiers | {"keep": keep, "seed": seed, "label_column": label_column}
         options["unlabelled"] = unlabelled
+        if isinstance(dataset, pd.DataFrame):
+            return _prune_frame(dataset, method, options | {"split": split})
         return _prune_splits(dataset, "train" if split is None else split, method, options)
     _check_dataset(dataset)
     if split is not None:
@@ -183,6 +188,14 @@ def _classes(dataset: Dataset, label_column: str | None) -> Groups | None:
     return None
 
 
+def _prune_frame(frame: pd.DataFrame, method: Any, given: dict[str, Any]) -> pd.DataFrame:
+    whole = as_dataset(frame)
+    if (earlier := live_selection(frame)) is not None:
+        earlier.attach(whole)
+    pruned = prune(whole, method, **given)
+    return with_selection(frame, selection_of(pruned), pruned, earlier)
+
+
 def _prune_splits(dataset: DatasetDict, split: Any, method: Any, given: dict[str, Any]) -> DatasetDict:
     if not split or not isinstance(split, str | NamedSplit | list | tuple):
         raise ArgumentTypeError(f"`split`: wanted the name of a split or a list of names, got {split!r}")
@@ -202,7 +215,9 @@ def _check_dataset(dataset: Any) -> None:
             "write the part that you want with Dataset.from_generator"
         )
     if not isinstance(dataset, Dataset):
-        raise ArgumentTypeError(f"`dataset`: wanted a datasets.Dataset or DatasetDict, got {type(dataset).__name__}")
+        raise ArgumentTypeError(
+            f"`dataset`: wanted a datasets.Dataset, DatasetDict or pandas frame, got {type(dataset).__name__}"
+        )
     if indexes := dataset.list_indexes():
         raise ArgumentError(f"`dataset`: rows can't be selected beside the index {indexes[0]!r}; drop_index it first")
 

@@ -334,7 +334,9 @@ def test_streaming_and_other_types(ds):
             hf_prune.ArgumentTypeError, match=r"a streaming dataset has no row count.*without streaming="
         ):
             dataset.prune("random", keep=5)
-    with pytest.raises(hf_prune.ArgumentTypeError, match=r"wanted a datasets.Dataset or DatasetDict, got list"):
+    with pytest.raises(
+        hf_prune.ArgumentTypeError, match=r"wanted a datasets.Dataset, DatasetDict or pandas frame, got"
+    ):
         hf_prune.prune([1, 2], "random", keep=1)
 
 

@@ -4,9 +4,10 @@ import copy
 import os
 import weakref
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
 from datasets import Dataset, DatasetDict
 from huggingface_hub import CommitInfo
 
@@ -17,6 +18,7 @@ from hf_prune.plots import plot_groups
 from hf_prune.selection.carried import Description, are_the_rows, kept_in_files, write_beside
 from hf_prune.selection.data import SelectionData
 from hf_prune.selection.explain import explain
+from hf_prune.selection.frames import as_dataset, carried_by, with_selection
 from hf_prune.selection.published import SplitRecord, push_records
 from hf_prune.selection.record import WRITERS, read_record, write_record
 from hf_prune.selection.source import RECIPE, Source
@@ -24,8 +26,9 @@ from hf_prune.selection.summary import IN_A_REPR, summary
 from hf_prune.selection.table import suspect_table, whole_table
 
 if TYPE_CHECKING:
-    import pandas  # type: ignore[import-untyped]
     from matplotlib.figure import Figure
+
+Rows = TypeVar("Rows", Dataset, pd.DataFrame)
 
 ATTRIBUTE = "_hf_prune_selection"
 """The attribute in which a pruned Dataset carries its selection; datasets copies it only with the rows."""
@@ -38,25 +41,29 @@ _found: "weakref.WeakKeyDictionary[Dataset, Selection]" = weakref.WeakKeyDiction
 class Selection(SelectionData):
     __doc__ = SelectionData.__doc__
 
-    def apply(self, dataset: Dataset, *, id_column: str | None = None) -> Dataset:
+    def apply(self, dataset: Rows, *, id_column: str | None = None) -> Rows:
         """The kept rows of `dataset`, which must be the source: row count and column digests are compared.
 
         Added and dropped columns are fine as long as one recorded column is left.
 
         Args:
+            dataset: a Dataset or a pandas frame.
             id_column: a column with the ids that the record holds (see `save`); they are compared too, and suffice
                 where no recorded column is left.
 
         Raises:
             AlignmentError: the dataset is not the source; the message says what was compared.
         """
-        self._check(dataset, id_column)
-        return self.attach(dataset.select(self.indices))
+        pruned = self._checked(dataset, id_column).select(self.indices)
+        return self.attach(pruned) if isinstance(dataset, Dataset) else with_selection(dataset, self, pruned)
 
-    def _check(self, dataset: Dataset, id_column: str | None) -> None:
-        if not isinstance(dataset, Dataset):
+    def _checked(self, dataset: Any, id_column: str | None) -> Dataset:
+        """The source, which may be given as a frame."""
+        whole = as_dataset(dataset) if isinstance(dataset, pd.DataFrame) else dataset
+        if not isinstance(whole, Dataset):
             raise ArgumentTypeError(f"`dataset`: wanted a datasets.Dataset, got {type(dataset).__name__}")
-        self.source.check(dataset, id_column)
+        self.source.check(whole, id_column)
+        return whole
 
     def verify(self, pruned: Dataset) -> None:
         """Refuse a dataset that is not what was pushed with this record, such as one of an unfinished push.
@@ -107,18 +114,18 @@ class Selection(SelectionData):
         """
         return whole_table(self)
 
-    def to_pandas(self) -> "pandas.DataFrame":
+    def to_pandas(self) -> pd.DataFrame:
         """`to_dataset` as a frame."""
         return self.to_dataset().to_pandas()
 
-    def dropped(self, dataset: Dataset, *, id_column: str | None = None) -> Dataset:
+    def dropped(self, dataset: Rows, *, id_column: str | None = None) -> Rows:
         """The rows of the source that are not kept, in its order; `dataset` is checked as in `apply`.
 
         Raises:
             AlignmentError: the dataset is not the source.
         """
-        self._check(dataset, id_column)
-        return dataset.select(np.flatnonzero(~self.kept))
+        whole, rows = self._checked(dataset, id_column), np.flatnonzero(~self.kept)
+        return whole.select(rows) if isinstance(dataset, Dataset) else dataset.iloc[rows]
 
     def plot(self) -> "Figure":
         """A picture of what each group of quotas kept, or without quotas each class: rows on top, shares below.
@@ -230,7 +237,7 @@ class Selection(SelectionData):
             raise ArgumentError(f"`repo_id`: the record in {repo_id!r} can't be used; {error}") from error
 
 
-def live_selection(dataset: Dataset) -> Selection | None:
+def live_selection(dataset: Dataset | pd.DataFrame) -> Selection | None:
     """The selection that a dataset carries, if it still has the pruned rows."""
     try:
         return selection_of(dataset)
@@ -238,8 +245,8 @@ def live_selection(dataset: Dataset) -> Selection | None:
         return None
 
 
-def selection_of(dataset: Dataset) -> Selection:
-    """The selection that a pruned dataset carries, while it still has the pruned rows in their order.
+def selection_of(dataset: Dataset | pd.DataFrame) -> Selection:
+    """The selection that a pruned dataset carries, or a frame, while it still has the pruned rows in their order.
 
     It goes along with whatever leaves the rows as they are, as `add_column`, `cast`, `map` or `flatten_indices`, and
     is found where `save_to_disk` has written it. Where the rows were shuffled, filtered or selected from it is lost,
@@ -250,6 +257,13 @@ def selection_of(dataset: Dataset) -> Selection:
     Raises:
         AttributeError: there is none, or the rows are others since.
     """
+    if isinstance(dataset, pd.DataFrame):
+        if isinstance(found := carried_by(dataset), Selection):
+            return found
+        raise AttributeError(
+            "this frame carries no selection: it was not pruned, or its rows are others since; keep it before you "
+            "transform, as in `sel = hf_prune.selection_of(coreset)`"
+        )
     selection: Selection | None = getattr(dataset, ATTRIBUTE, None) or _found.get(dataset)
     if selection is None:
         if (selection := _find(dataset)) is None:
