@@ -79,4 +79,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATE, *_MODULES})
+    own = (name for name, value in globals().items() if getattr(value, "__module__", "").startswith("hf_prune."))
+    return sorted({*_LATE, *_MODULES, *(name for name in own if not name.startswith("_"))})

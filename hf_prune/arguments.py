@@ -68,6 +68,14 @@ def instance_of(name: str, value: Any, kind: type, example: str) -> Any:
     return value
 
 
+def readable(value: Any) -> Any:
+    """`value`, and of a torch tensor what numpy can read: without gradients, on the CPU, no bfloat16."""
+    if not hasattr(value, "detach"):
+        return value
+    tensor = value.detach().cpu()
+    return tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
+
+
 def no_mask(name: str, value: Any) -> None:
     """Refuse a numpy array of which entries are masked, or a list of such: numpy reads what the mask hides."""
     if isinstance(value, list | tuple) and value and isinstance(value[0], list | tuple | np.ndarray):

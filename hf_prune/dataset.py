@@ -1,11 +1,12 @@
 """`prune` for Dataset and DatasetDict: from what the user passes to signals, to the method, to the smaller dataset."""
 
 import contextlib
+import functools
 import importlib.metadata
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import datasets
 import numpy as np
@@ -20,7 +21,7 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups
 from hf_prune.labels import find_label_column, stored_column
 from hf_prune.methods.base import Method
-from hf_prune.methods.by_score import as_method
+from hf_prune.methods.by_score import as_method, spelled
 from hf_prune.methods.choice import Choice
 from hf_prune.methods.per_class import PerClass
 from hf_prune.methods.quotas import QuotasLike, checked_quotas
@@ -42,8 +43,26 @@ MOST_CLASSES = 1000
 """Values of a label column beyond which they are hardly classes."""
 
 D = TypeVar("D", Dataset, DatasetDict, pd.DataFrame)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
+def _naming_keep(prune: Callable[P, R]) -> Callable[P, R]:
+    """The function, which says what to write where `keep` is not named."""
+
+    @functools.wraps(prune)
+    def named(*args: P.args, **options: P.kwargs) -> R:
+        if len(args) > 2 or (len(args) == 2 and "keep" not in options):
+            given = repr(args[2]) if len(args) > 2 else "0.3"
+            raise ArgumentTypeError(
+                f"`keep`: name it, as in prune({args[1]!r}, keep={given}): a fraction of the rows, or a count of them"
+            )
+        return prune(*args, **options)
+
+    return named
+
+
+@_naming_keep
 def prune(
     dataset: D,
     method: str | Method | Score,
@@ -226,6 +245,7 @@ def _modified(
     given: Any, options: dict[str, Any], inputs: Inputs, *, quotas: Any, by: Any, cutoff: Any
 ) -> tuple[Method, list[str]]:
     """The method with the quotas and the cutoff around it that the keywords of `prune` ask for; notes on that."""
+    given = spelled(given) if isinstance(given, str) else given
     handed_over = getattr(registered("method").get(given), "handed_over", ()) if isinstance(given, str) else ()
     if "quotas" in handed_over and quotas is not None:
         options, quotas = options | {"quotas": quotas}, None

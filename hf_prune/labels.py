@@ -3,11 +3,17 @@
 from typing import Any
 
 import pyarrow as pa
-from datasets import ClassLabel, Dataset
+from datasets import ClassLabel, Dataset, Value
 
 from hf_prune.arguments import did_you_mean
 from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingSignalError
 from hf_prune.groups import Groups, encode
+
+OFTEN_CALLED = ("label", "class", "categor", "target", "intent", "sentiment", "topic", "genre", "species")
+"""Words in the names of columns that often hold classes."""
+
+LOOKED_AT = 1000
+"""Rows of which the distinct values are counted."""
 
 HOW_TO_GIVE = "pass label_column= with the name of a column of ints, strings or bools"
 
@@ -43,6 +49,29 @@ def find_label_column(dataset: Dataset, label_column: str | None) -> str | None:
     return next((name for name in ("label", "labels") if name in dataset.column_names), None)
 
 
+def likely_label_column(dataset: Dataset) -> str | None:
+    """A column that seems to hold classes though it is not called so: by its type, its name, or how few values it has.
+
+    >>> likely_label_column(Dataset.from_dict({"text": ["a", "b"], "category": ["x", "y"]}))
+    'category'
+    """
+    kinds = dataset.features
+    values = {name: kind for name, kind in kinds.items() if isinstance(kind, Value)}
+    whole: list[str] = [name for name, kind in values.items() if _may_name_classes(kind.dtype)]
+    named = [name for name in whole if any(word in name.casefold() for word in OFTEN_CALLED)]
+    typed: list[str] = [name for name, kind in kinds.items() if isinstance(kind, ClassLabel)]
+    if typed or named:
+        return (typed or named)[0]
+    first = dataset.select(range(min(len(dataset), LOOKED_AT)))
+    distinct = {name: len(stored_column(first, name).unique()) for name in whole}
+    few = [name for name, count in distinct.items() if 1 < count <= len(first) ** 0.5]
+    return few[0] if few else None
+
+
+def _may_name_classes(dtype: str) -> bool:
+    return dtype.startswith(("int", "uint", "string", "large_string", "bool"))
+
+
 def label_groups(dataset: Dataset, label_column: str | None = None) -> Groups:
     """The classes of a dataset's rows.
 
@@ -54,8 +83,9 @@ def label_groups(dataset: Dataset, label_column: str | None = None) -> Groups:
     """
     column = find_label_column(dataset, label_column)
     if column is None:
+        proposed = likely_label_column(dataset)
         raise MissingSignalError(
             f"no label column in {dataset.column_names}: wanted one ClassLabel column, `label` or `labels`; "
-            f"{HOW_TO_GIVE}"
+            f"{HOW_TO_GIVE}" + (f", perhaps label_column={proposed!r}" if proposed else "")
         )
     return column_groups(dataset, column)

@@ -21,9 +21,12 @@ def head_of(model: nn.Module, features: bool | str) -> nn.Module:
     labels = getattr(getattr(model, "config", None), "num_labels", None)
     heads = [module for module in modules.values() if isinstance(module, nn.Linear) and module.out_features == labels]
     if not heads:
+        names = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
+        unknown = "the model has no config that says how many labels there are"
+        reason = f"found no Linear layer with {labels} outputs, as many as the model has labels" if labels else unknown
         raise ArgumentError(
-            f"`features`: found no Linear layer with {labels} outputs, as many as the model has labels; name the "
-            "head, as in PruningTrainerCallback(features='classifier')"
+            f"`features`: {reason}; name the head, as in PruningTrainerCallback(features="
+            f"{names[-1] if names else 'classifier'!r}); its Linear layers are {names[-5:]}"
         )
     return heads[-1]
 

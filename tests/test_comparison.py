@@ -133,7 +133,7 @@ def test_every_seed_prunes_with_its_own_signals():
 def test_all_is_pruned_before_anything_is_trained():
     trained = []
     methods = {"random": {"method": "random"}, "EL2N": {"method": "el2n"}}
-    with pytest.raises(hf_prune.MissingSignalError, match="needs dynamics"):
+    with pytest.raises(hf_prune.MissingSignalError, match="no dynamics, which "):
         compared(methods=methods, train=lambda rows, seed: trained.append(seed))
     assert trained == []
 

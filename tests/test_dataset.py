@@ -215,10 +215,19 @@ BAD_CALLS = {
     "no dynamics": (
         ("el2n",),
         {},
-        r"EL2N\(.*\) needs dynamics. To give dynamics: train with .*Available: groups, labels",
+        r"^no dynamics, which .*EL2N\(.*\) needs. To give dynamics: train with "
+        r".*Available: groups, labels; columns: \['image_id'",
     ),
-    "no embeddings": (("d2",), {"scores": np.ones(N)}, "needs embeddings. To give embeddings: pass embeddings="),
-    "no recalls": (("drop",), {}, r"needs recalls. To give recalls: pass recalls=trainer.predict\(validation\)"),
+    "no embeddings": (
+        ("d2",),
+        {"scores": np.ones(N)},
+        "no embeddings, .* needs. To give embeddings: pass embeddings=",
+    ),
+    "no recalls": (
+        ("drop",),
+        {},
+        r"no recalls, .* needs. To give recalls: pass recalls=trainer.predict\(validation\)",
+    ),
     "scores length": (
         ("given_scores",),
         {"scores": [1.0]},
@@ -244,9 +253,9 @@ BAD_CALLS = {
         {"scores": np.ones(N), "embeddings": np.ones((N, 0))},
         r"`embeddings`: wanted shape \(n, d\)",
     ),
-    "embeddings in bfloat16": (
+    "a list of tensors in bfloat16": (
         ("d2",),
-        {"scores": np.ones(N), "embeddings": torch.ones((N, 2), dtype=torch.bfloat16)},
+        {"scores": np.ones(N), "embeddings": list(torch.ones((N, 2), dtype=torch.bfloat16))},
         "`embeddings`: wanted what numpy can read",
     ),
     "gamma too large": (("d2",), {"gamma": 10**400}, "`gamma`: wanted a number"),
@@ -300,7 +309,7 @@ def test_dynamics_of_another_dataset(ds, dynamics):
     with pytest.raises(hf_prune.AlignmentError, match="can't check that they describe these rows without the labels"):
         ds.remove_columns("label").prune("el2n", keep=5, dynamics=dynamics)
     bare = TrainingDynamics.from_logits(LOGITS, LABELS)
-    with pytest.raises(hf_prune.MissingSignalError, match="needs embeddings"):
+    with pytest.raises(hf_prune.MissingSignalError, match="no embeddings, which "):
         ds.prune("d2", keep=5, dynamics=bare)
     with pytest.raises(hf_prune.MissingSignalError, match="`embeddings`: these dynamics hold no features"):
         ds.prune("d2", keep=5, scores=np.ones(N), embeddings=Recorder(bare))
@@ -323,7 +332,9 @@ def test_embeddings_that_are_passed_leave_the_dynamics_alone(ds):
 
 def test_no_label_column():
     plain = Dataset.from_dict({"text": ["a", "b"]})
-    with pytest.raises(hf_prune.MissingSignalError, match=r"needs groups. To give groups: pass by= or label_column="):
+    with pytest.raises(
+        hf_prune.MissingSignalError, match=r"no groups, .* needs. To give groups: pass by= or label_column="
+    ):
         plain.prune("random", keep=1, quotas="equal")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_prune.arguments import no_mask
+from hf_prune.arguments import no_mask, readable
 from hf_prune.dynamics.formulas import OneLabel, signals_of, values_of
 from hf_prune.dynamics.rows import check_finite
 from hf_prune.errors import ArgumentError, ArgumentTypeError
@@ -20,7 +20,7 @@ def signals_from_logits(logits: ArrayLike, labels: ArrayLike) -> tuple[dict[str,
     no_mask("logits", logits)
     no_mask("labels", labels)
     try:
-        logits, labels = np.asarray(logits), np.asarray(labels)
+        logits, labels = np.asarray(readable(logits)), np.asarray(readable(labels))
     except ValueError as error:
         raise ArgumentError(f"`logits`, `labels`: wanted numbers in rows of equal length; {error}") from error
     if logits.dtype.kind not in "fiu":

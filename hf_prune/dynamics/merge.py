@@ -1,5 +1,6 @@
 """The mean of several runs over the same rows."""
 
+import logging
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,11 +10,18 @@ from hf_prune.dynamics.rows import UNSEEN, check_digests
 from hf_prune.dynamics.storage import Contents
 from hf_prune.errors import AlignmentError, ArgumentError
 
+logger = logging.getLogger(__name__)
+
 
 def merged(runs: Iterable[Contents]) -> Contents:
     """The mean that TrainingDynamics.merge describes, without features."""
     labels: NDArray[np.int64] | None = None
     for number, run in enumerate(runs):
+        if run.features and not number:
+            logger.warning(
+                "merge: features of several runs can't be compared and are not kept; for methods that read them pass "
+                "also those of one run, as in prune(..., dynamics=merged, embeddings=run_of_seed_0)"
+            )
         shape = next(iter(run.signals.values())).shape
         if labels is None:
             labels, task, wanted = run.labels.copy(), run.task, shape

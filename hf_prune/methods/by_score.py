@@ -87,8 +87,23 @@ def as_method(argument: str, value: Any, options: Mapping[str, Any] | None = Non
     return ByScore(value) if isinstance(value, Score) else value
 
 
+def spelled(name: str) -> str:
+    """The name of a method or score that `name` spells in another way, as "EL2N" or "per-class"; else `name`.
+
+    >>> spelled("EL2N"), spelled("Image-text similarity"), spelled("el2m")
+    ('el2n', 'image_text_similarity', 'el2m')
+    """
+    known = {plain(of): of for of in (*registered("score"), *registered("method"))}
+    return known.get(plain(name), name)
+
+
+def plain(name: str) -> str:
+    """A name without case, spaces, hyphens and underscores."""
+    return "".join(character for character in name.casefold() if character not in " -_")
+
+
 def _named(name: str, options: dict[str, Any]) -> Method:
-    scores = registered("score")
+    name, scores = spelled(name), registered("score")
     if name in scores:
         prefer = options.pop("prefer", None)
         return ByScore(named("score", name, options, known=[*PRUNE_KEYWORDS, "prefer"]), prefer)

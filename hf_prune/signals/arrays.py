@@ -7,7 +7,7 @@ import pyarrow as pa
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from hf_prune.arguments import no_mask
+from hf_prune.arguments import no_mask, readable
 from hf_prune.errors import AlignmentError, ArgumentError, ArgumentTypeError
 from hf_prune.labels import check_column, stored_column
 
@@ -26,10 +26,10 @@ def float_array(dataset: Dataset, name: str, value: Any, ndim: int) -> NDArray[A
     no_mask(name, value)
     shape = "(n,)" if ndim == 1 else "(n, d)"
     try:
-        array: NDArray[Any] = np.asarray(value)
+        array: NDArray[Any] = np.asarray(readable(value))
     except ValueError as error:
         raise ArgumentError(f"`{name}`: wanted floats of shape {shape}, got rows of unequal length") from error
-    except (TypeError, RuntimeError) as error:  # a tensor on a GPU, in bfloat16, or with gradients
+    except (TypeError, RuntimeError) as error:  # a list of tensors on a GPU, in bfloat16, or with gradients
         raise ArgumentTypeError(
             f"`{name}`: wanted what numpy can read, as in tensor.detach().float().cpu(); {error}"
         ) from error

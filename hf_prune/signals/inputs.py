@@ -13,7 +13,7 @@ from hf_prune.dynamics.row_digests import column_row_digests
 from hf_prune.dynamics.rows import check_count, check_digests, check_rows
 from hf_prune.errors import AlignmentError, ArgumentError, MissingSignalError
 from hf_prune.groups import Groups, crossed, encode
-from hf_prune.labels import check_column, column_groups, find_label_column, label_groups
+from hf_prune.labels import check_column, column_groups, find_label_column, label_groups, likely_label_column
 from hf_prune.selection.selection import live_selection
 from hf_prune.signals.arrays import check_length, float_array
 from hf_prune.signals.given import ByLike, DynamicsLike
@@ -87,10 +87,7 @@ class Inputs:
         if "embeddings" in needs - available and "dynamics" in available and self._read("dynamics").features:
             available |= {"embeddings"}
         if missing := sorted(needs - available):
-            ways = "; ".join(f"{name}: {how_to_give(name)}" for name in missing)
-            named = (name for name in available if not name.startswith(COLUMN) and name != "rows")
-            there = ", ".join(sorted(named)) or "none"
-            raise MissingSignalError(f"{method!r} needs {', '.join(missing)}. To give {ways}. Available: {there}")
+            raise MissingSignalError(self._without(missing, available, method))
         read = {name: self._read(name) for name in sorted(needs)}
         if self._unlabelled is not None:  # of methods that read neither, too
             self._mark_unlabelled_in(self._label_column)
@@ -101,6 +98,18 @@ class Inputs:
             read = {name: of_rows(name, signal, np.flatnonzero(~self.without)) for name, signal in read.items()}
         origins = {name: entry["from"] for name, entry in self._record.items() if "from" in entry}
         return Signals(int((~self.without).sum()), read, origins)
+
+    def _without(self, missing: list[str], available: frozenset[str], method: Any) -> str:
+        """What to say where signals are missing that `method` needs: first which, then how to give them."""
+        ways = "; ".join(f"{name}: {how_to_give(name)}" for name in missing)
+        if {"labels", "groups"} & set(missing) and (proposed := likely_label_column(self._dataset)):
+            ways += f"; perhaps label_column={proposed!r}"
+        named = (name for name in available if not name.startswith(COLUMN) and name != "rows")
+        there = ", ".join(sorted(named)) or "none"
+        return (
+            f"no {' and no '.join(missing)}, which {method!r} needs. To give {ways}. Available: {there}; columns: "
+            f"{self._dataset.column_names}"
+        )
 
     def record(self) -> dict[str, Any]:
         """What was read, as JSON values."""

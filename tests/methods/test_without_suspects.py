@@ -279,11 +279,15 @@ def test_bad_cutoffs(cutoff, message):
 def test_what_auto_misses_is_named_with_the_line_to_type():
     points, labels, _, dynamics = clusters(0.1)
     ds = dataset(labels)
-    with pytest.raises(hf_prune.MissingSignalError, match=r"needs dynamics. To give dynamics: train with `callbacks="):
+    with pytest.raises(
+        hf_prune.MissingSignalError, match=r"no dynamics, .* needs. To give dynamics: train with `callbacks="
+    ):
         ds.prune("random", cutoff="auto", keep=9, embeddings=points)
-    with pytest.raises(hf_prune.MissingSignalError, match=r"needs embeddings. To give embeddings: pass embeddings="):
+    with pytest.raises(
+        hf_prune.MissingSignalError, match=r"no embeddings, .* needs. To give embeddings: pass embeddings="
+    ):
         ds.prune("random", cutoff="auto", keep=9, dynamics=dynamics)
-    with pytest.raises(hf_prune.MissingSignalError, match=r"needs labels. To give labels: pass label_column="):
+    with pytest.raises(hf_prune.MissingSignalError, match=r"no labels, .* needs. To give labels: pass label_column="):
         Dataset.from_dict({"x": labels}).prune("random", cutoff="auto", keep=9, dynamics=dynamics, embeddings=points)
 
 

@@ -308,5 +308,7 @@ def test_head_of_a_model():
     with pytest.raises(ArgumentError, match="found no Linear layer with 4 outputs"):
         head_of(model, True)
     del model.config
-    with pytest.raises(ArgumentError, match=r"name the head, as in PruningTrainerCallback\(features='classifier'\)"):
+    with pytest.raises(
+        ArgumentError, match=r"PruningTrainerCallback\(features='2'\); its Linear layers are \['0', '1"
+    ):
         head_of(model, True)
