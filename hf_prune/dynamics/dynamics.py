@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,10 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from hf_prune.arguments import one_of
 from hf_prune.config import named, registered
 from hf_prune.dynamics import storage
+from hf_prune.dynamics.card import TITLE, section
 from hf_prune.dynamics.data import DynamicsData, Epochs
 from hf_prune.dynamics.logits import signals_from_logits
 from hf_prune.dynamics.merge import merged
 from hf_prune.errors import ArgumentError, ArgumentTypeError, MissingSignalError
+from hf_prune.hub.card_text import amended
 from hf_prune.hub.commit import commit
 from hf_prune.hub.repository import Repository, download, folder_of
 
@@ -133,7 +136,9 @@ class TrainingDynamics(DynamicsData):
         with tempfile.TemporaryDirectory() as folder:
             self.to_parquet(file := Path(folder) / PARQUET)
             message = f"Training dynamics of {config}/{split}: {self.epochs} epochs of {len(self)} rows"
-            return commit(repository, {path: file}, message)
+            about = section(self, repository.full_id, config, split)
+            change = partial(amended, text=about, config=config, split=split, kind="dynamics of ", under=TITLE)
+            return commit(repository, {path: file}, message, change=change)
 
     @classmethod
     def from_hub(

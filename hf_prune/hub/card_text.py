@@ -17,15 +17,20 @@ UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u2
 scripts need."""
 
 
-def amended(card: str, text: str, config: str, split: str) -> str:
-    """The card with `text` as the section of a split; another text there is replaced, all else stays."""
-    begin, end = (f"<!-- {TAG} {config}/{split}: {word} -->" for word in ("begin", "end"))
+def amended(card: str, text: str, config: str, split: str, *, kind: str = "", under: str = TITLE) -> str:
+    """The card with `text` as the section of a split; another text there is replaced, all else stays.
+
+    Args:
+        kind: of section, where a split has several.
+        under: the title of sections of this kind.
+    """
+    begin, end = (f"<!-- {TAG} {kind}{config}/{split}: {word} -->" for word in ("begin", "end"))
     block = f"{begin}\n{text.strip()}\n{end}"
     if begin in card and end in card.partition(begin)[2]:
         before, _, rest = card.partition(begin)
         card = before + block + rest.partition(end)[2]
     else:
-        title = "" if TITLE in card else f"\n\n{TITLE}"
+        title = "" if under in card else f"\n\n{under}"
         card = f"{card.rstrip()}{title}\n\n{block}\n"
     whole = parsed(card)
     tags = whole.data.get("tags") or []

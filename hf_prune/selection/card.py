@@ -6,6 +6,7 @@ from typing import Any
 
 from hf_prune.groups import shortened
 from hf_prune.hub.card_text import plain
+from hf_prune.hub.facts import named_on_the_hub
 from hf_prune.selection.data import SelectionData
 from hf_prune.selection.summary import losses
 
@@ -25,6 +26,7 @@ SECTION = """\
 The record has every row's score and digests of the source, which are compared before anything is selected:
 
 ```python
+# pip install hf_prune
 import hf_prune
 from datasets import load_dataset
 
@@ -50,8 +52,6 @@ def section(selection: SelectionData, repo_id: str, config: str, split: str, pic
         groups += f"\n\n![what each group kept](hf_prune/{config}/{split}/selection.png)"
     options = [("config", config, "default"), ("split", split, "train")]
     record = [f'"{repo_id}"', *(f'{option}="{value}"' for option, value, usual in options if value != usual)]
-    source = selection.source.origin.get("repo")
-    known = isinstance(source, str) and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source)
     references = _references(selection)
     text = SECTION.format(
         split=split,
@@ -62,10 +62,26 @@ def section(selection: SelectionData, repo_id: str, config: str, split: str, pic
         steps=_items(steps),
         groups=groups,
         record=", ".join(record),
-        source=f'load_dataset("{source}", split="...")' if known else "...  # the dataset that was pruned",
+        source=_source(selection),
         references=f"Methods, for citation:\n\n{_items(references)}" if references else "",
     )
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _source(selection: SelectionData) -> str:
+    """The code that loads the source, as far as it is known."""
+    origin = selection.source.origin
+    source = None if "derived" in origin else named_on_the_hub(origin)
+    if source is None:
+        return f"...  # load the dataset of {selection.n:,} rows that was pruned; this checks that it is the same"
+    words = {name: origin[name] for name in ("config", "split", "revision") if _is_a_word(origin.get(name))}
+    config = f', "{words["config"]}"' if words.get("config", "default") != "default" else ""
+    revision = f', revision="{words["revision"]}"' if "revision" in words else ""
+    return f'load_dataset("{source}"{config}, split="{words.get("split", "train")}"{revision})'
+
+
+def _is_a_word(name: Any) -> bool:
+    return isinstance(name, str) and re.fullmatch(r"[\w.-]+", name) is not None
 
 
 def _items(texts: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import CommitInfo
 
@@ -13,6 +14,7 @@ from hf_prune.errors import MissingExtraError
 from hf_prune.hub.card_text import amended
 from hf_prune.hub.commit import commit
 from hf_prune.hub.data_files import Splits
+from hf_prune.hub.facts import facts_of, with_facts
 from hf_prune.hub.repository import Repository, folder_of
 from hf_prune.plots import plot_groups
 from hf_prune.selection.card import section
@@ -68,12 +70,21 @@ def push_records(
             path: file for record in records for path, file in record.files(Path(temporary) / record.folder).items()
         }
 
+        rows = sum(len(record.selection) for record in records) if coming else 0
+        facts = facts_of(repository, [_origin(record.selection) for record in records], rows)
+
         def change(card: str) -> str:
             for record in records:
                 picture = f"{record.folder}/{PICTURE}" in files
                 text = section(record.selection, repository.full_id, record.config, record.split, picture)
                 card = amended(card, text, record.config, record.split)
-            return card
+            return with_facts(card, facts)
 
         message = "; ".join(f"hf_prune: record of {record.config}/{record.split}" for record in records)
         return commit(repository, files, message, change=change, coming=coming)
+
+
+def _origin(selection: SelectionData) -> dict[str, Any]:
+    """Where the source is from, with the licence that its info names."""
+    dataset = selection.source.dataset
+    return selection.source.origin | ({} if dataset is None else {"license": dataset.info.license})

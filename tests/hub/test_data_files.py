@@ -141,6 +141,7 @@ def test_a_repository_of_records_alone_says_nothing_of_data(hub, coreset):
     coreset.selection.push_to_hub(ID, token=WRITER)
     assert configs(hub) is None
     RUN.push_to_hub("me/run", token=WRITER)
-    assert list(hub.files("me/run")) == ["hf_prune/default/train/dynamics.parquet"]
+    assert list(hub.files("me/run")) == ["hf_prune/default/train/dynamics.parquet", "README.md"]
+    assert b"configs" not in hub.files("me/run")["README.md"]
     coreset.push_to_hub(ID, token=WRITER)
     assert contents() == {"train": coreset[:]}

@@ -109,7 +109,10 @@ def test_the_source_on_the_hub_is_on_record(hub, ds):
     source.prune("random", keep=5).push_to_hub(ID, token=WRITER)
     origin = json.loads(hub.files(ID)[f"{RECORD}/selection.json"])["origin"]
     assert (origin["repo"], origin["revision"]) == ("me/source", hub.repos["me/source"].branches["main"][-1].sha)
-    assert 'load_dataset("me/source", split="...")' in hub.files(ID)["README.md"].decode()
+    assert (
+        f'load_dataset("me/source", split="train", revision="{origin["revision"]}")'
+        in hub.files(ID)["README.md"].decode()
+    )
 
 
 @pytest.mark.parametrize(
