@@ -1,5 +1,9 @@
 """What the recipes in trainers/ share: data and their parts, training, a run's signals, and what is left behind."""
 
+import hashlib
+import json
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,14 +12,27 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast
 from datasets import ClassLabel, Dataset, DatasetDict, load_dataset, load_from_disk
+from safetensors.torch import load_model, save_model
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from hf_prune.comparison import Comparison
+from hf_prune.digest import column_digests
 from hf_prune.errors import ArgumentError
+from hf_prune.files import whole_file
 from hf_prune.models import process_state
 
 LOADERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", ".txt": "text"}
+
+
+def run(main: Callable[[], Any], stopped: str = "Stopped; the same command goes on from here.") -> None:
+    """Runs a recipe as a command: on half of the cores, so that a busy machine goes on; Ctrl-C ends it in one line."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(f"\n{stopped}")
 
 
 def read_data(source: str, columns: Mapping[str, str], label_column: str | None = None) -> DatasetDict:
@@ -90,10 +107,14 @@ def fit(
 ) -> Trainer:
     """Trains a new model on `rows`, with `batch_size` rows a step whatever the number of processes.
 
+    A model that was trained before, by the same programs on the same rows, is read from `output_dir`/trained instead,
+    unless callbacks want to see its training.
+
     Args:
         arguments: the recipe's, with output_dir, max_steps, batch_size and learning_rate.
         share: of max_steps that are taken; the learning rate falls as far as in all of them.
     """
+    file = Path(arguments.output_dir) / "trained" / f"{_identity(rows, collate, arguments, seed, share)}.safetensors"
     set_seed(seed)
     settings = TrainingArguments(
         output_dir=arguments.output_dir,
@@ -116,11 +137,29 @@ def fit(
     model = new_model()
     trainer = Trainer(model, settings, train_dataset=rows, data_collator=collate, callbacks=list(callbacks))
     trainer.remove_callback(PrinterCallback)
+    if file.is_file() and not callbacks:
+        load_model(model, file)
+        trainer.state.global_step = settings.max_steps  # which the model has had
+        return trainer
     trainer.train()
     # Each process has seen other rows at the last step: batch normalisation's statistics differ until the next one.
     for buffer in model.buffers():
         broadcast(buffer)
+    if not callbacks:
+        if process_state().is_main_process:
+            with whole_file(file, suggested="trained.safetensors") as complete:
+                save_model(model, str(complete))
+        process_state().wait_for_everyone()
     return trainer
+
+
+def _identity(rows: Dataset, collate: Callable[[list[Any]], Any], *settings: Any) -> str:
+    """What tells a training from all others: programs, settings, the rows, and what is made of some of them."""
+    programs = [file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.glob("*.py"))]
+    told = hashlib.sha256(json.dumps([programs, column_digests(rows), *map(repr, settings)]).encode())
+    for tensor in collate([rows[at] for at in (0, len(rows) // 2, len(rows) - 1)]).values():
+        told.update(tensor.numpy().tobytes())
+    return told.hexdigest()[:16]
 
 
 def in_all_processes(recorder: Any, file: Path) -> Path:

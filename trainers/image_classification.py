@@ -25,7 +25,7 @@ from transformers import HfArgumentParser, ResNetConfig, ResNetForImageClassific
 
 import hf_prune
 from _data import fashion_mnist, mnist_5k
-from _recipes import fit, in_all_processes, leave, read_data, three_parts, with_wrong_labels
+from _recipes import fit, in_all_processes, leave, read_data, run, three_parts, with_wrong_labels
 from hf_prune.comparison import SHORTER, Run, compare
 from hf_prune.models import process_state
 
@@ -134,4 +134,4 @@ def collate(rows: list[dict[str, Any]], shape: tuple[int, int, int]) -> dict[str
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -34,7 +34,7 @@ from transformers import HfArgumentParser, LlamaConfig, LlamaForCausalLM, PreTra
 from trl import SFTConfig, SFTTrainer
 
 import hf_prune
-from _recipes import in_all_processes, read_data, three_parts
+from _recipes import in_all_processes, read_data, run, three_parts
 from hf_prune.comparison import FULL, Spread
 from hf_prune.models import process_state
 
@@ -197,4 +197,4 @@ def table(results: dict[tuple[str, float], list[float]], keeps: list[float], row
 
 
 if __name__ == "__main__":
-    main()
+    run(main, stopped="Stopped; the same command begins anew.")

@@ -33,7 +33,7 @@ from transformers import (
 
 import hf_prune
 from _data import movie_snippets
-from _recipes import fit, in_all_processes, read_data, three_parts
+from _recipes import fit, in_all_processes, read_data, run, three_parts
 from hf_prune.comparison import FULL, Spread
 from hf_prune.models import process_state
 
@@ -178,4 +178,4 @@ def table(results: dict[tuple[str, float], list[tuple[float, float]]], keeps: li
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

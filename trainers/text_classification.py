@@ -28,7 +28,7 @@ from transformers import HfArgumentParser, Trainer
 
 import hf_prune
 from _data import minilm, movie_snippets
-from _recipes import fit, in_all_processes, leave, read_data, three_parts
+from _recipes import fit, in_all_processes, leave, read_data, run, three_parts
 from hf_prune.comparison import SHORTER, Run, compare
 from hf_prune.models import process_state
 
@@ -151,4 +151,4 @@ def disagreement(rows: Dataset, dynamics: Path) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -10,11 +10,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from PIL.Image import fromarray
 
 import hf_prune
-from _recipes import fit, in_all_processes, read_data, three_parts, with_wrong_labels
+from _recipes import fit, in_all_processes, read_data, run, three_parts, with_wrong_labels
 from hf_prune.comparison import FULL
 from tests import tiny_encoders
 
@@ -70,6 +71,54 @@ def test_parts_have_the_same_shares_and_rows_again(rows):
     assert all(parts[name]["more"][:] == again[name]["more"][:] for name in parts)
     given = three_parts({**data, "test": data["train"].select(range(5))}, "kind")
     assert {name: len(part) for name, part in given.items()} == {"train": 30, "validation": 10, "test": 5}
+
+
+def test_a_training_that_is_finished_is_not_done_again(tmp_path, monkeypatch):
+    rows = Dataset.from_dict({"x": [[0.0, 1.0], [1.0, 0.0]] * 8, "label": [0, 1] * 8}).with_format("torch")
+    steps = []
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = torch.nn.Linear(2, 2)
+
+        def forward(self, x, labels):
+            steps.append(len(x))
+            logits = self.body(x)
+            return {"loss": torch.nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+    def collate(rows):
+        return {"x": torch.stack([row["x"] for row in rows]), "labels": torch.stack([row["label"] for row in rows])}
+
+    def weights(rows=rows, seed=0, callbacks=(), **changed):
+        options = {"output_dir": str(tmp_path), "max_steps": 3, "batch_size": 8, "learning_rate": 0.1} | changed
+        steps.clear()
+        return fit(Net, rows, collate, SimpleNamespace(**options), seed, callbacks).model.body.weight.tolist()
+
+    first = weights()
+    assert len(steps) == 3
+    assert weights() == first
+    assert steps == []
+    for other in ({"seed": 1}, {"learning_rate": 0.2}, {"rows": rows.select(range(8))}):
+        weights(**other)
+        assert len(steps) == 3
+    weights(callbacks=[hf_prune.PruningTrainerCallback()])  # which has to see it
+    assert len(steps) == 3
+
+
+def test_ctrl_c_ends_in_one_line(monkeypatch):
+    def stopped():
+        raise KeyboardInterrupt
+
+    set_to = []
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with pytest.raises(SystemExit, match="Stopped; the same command goes on from here"):
+        run(stopped)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    run(lambda: None)
+    assert set_to == [4]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.2, 1.0])
