@@ -14,6 +14,7 @@ STEEP = 2
 """How many times as often as in the purer half of the core labels may be contradicted in the other half."""
 
 AGREE = "where neighbours agree best with each other"
+OR_ELSE = ", or pass a fraction of your own as cutoff="
 ENCODER = "pass embeddings= from an encoder that knows such data"
 
 
@@ -47,7 +48,7 @@ def doubt(fraction: float, vote: Votes, core: NDArray[np.bool_], labels: Ints, l
         or _hard_rows(vote, core, labels)
         or _no_second_witness(int((lead[contradicted] < 0).sum()), int(contradicted.sum()))
     )
-    return f"{reason}, or pass a fraction of your own as cutoff=" if reason else None
+    return f"{reason}{OR_ELSE}" if reason else None
 
 
 def _embeddings_know_little(fraction: float, voted: Ints, labels: Ints, wrong: int) -> str | None:

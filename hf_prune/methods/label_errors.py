@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hf_prune.arguments import whole_number
 from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.methods.doubts import OR_ELSE
 from hf_prune.methods.suspects import judged
 from hf_prune.selection.table import doubts_of_a_label
 from hf_prune.signals.given import DynamicsLike, EmbeddingsLike, EncoderLike
@@ -72,8 +73,9 @@ def find_label_errors(
     inputs = Inputs(dataset, label_column, None, passed, "drop")
     signals = inputs.signals(frozenset({"dynamics", "labels", "embeddings"}), "find_label_errors")
     rating = judged(signals, "auto")
-    if doubt := signals.notes["cutoff"]["doubt"]:
-        logger.warning("find_label_errors: %s", doubt)
+    if most is None and (doubt := signals.notes["cutoff"]["doubt"]):
+        instead = ", or pass most= to see so many of the rows that are trusted least"
+        logger.warning("find_label_errors finds none: %s", doubt.removesuffix(OR_ELSE) + instead)
     if most is None:
         chosen = np.flatnonzero(rating["place"])
         chosen = chosen[np.argsort(rating["place"][chosen])]

@@ -101,9 +101,11 @@ def test_label_errors_of_a_run_that_cannot_know(caplog):
     ds, points, _, run = noisy()
     at_chance = hf_prune.TrainingDynamics.from_logits(np.zeros((3, len(ds), 5)), run.labels)
     assert len(find_label_errors(ds, dynamics=at_chance, embeddings=points)) == 0
-    assert "find_label_errors: up to its epoch that agrees best with the neighbours the run is barely trained" in (
-        caplog.text
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(
+        "find_label_errors finds none: up to its epoch that agrees best with the neighbours the run"
     )
+    assert said.endswith(", or pass most= to see so many of the rows that are trusted least")
     assert len(find_label_errors(ds, dynamics=at_chance, embeddings=points, most=7)) == 7
 
 
