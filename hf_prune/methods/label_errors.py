@@ -4,11 +4,12 @@ import logging
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, Features, Value, concatenate_datasets
 from numpy.typing import NDArray
 
 from hf_prune.arguments import whole_number
 from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.groups import Groups
 from hf_prune.methods.doubts import OR_ELSE
 from hf_prune.methods.suspects import judged
 from hf_prune.selection.table import doubts_of_a_label
@@ -82,20 +83,25 @@ def find_label_errors(
     else:
         chosen = np.argsort(rating["trust"], kind="stable")[: whole_number("most", most, at_least=1)]
     rows = np.flatnonzero(~inputs.without)[chosen]
-    labels, column = signals.labels, inputs.record()["labels"]["column"]
-    found = dataset.select(rows)
-    suggested, reason = _said(rating[chosen], labels.names)
-    values = [None if code is None else labels.values[code] for code in suggested]
-    found = found.add_column("row", rows)
-    found = found.add_column("suggested_label", values, feature=dataset.features[column])
-    return found.add_column("trust", rating["trust"][chosen]).add_column("reason", reason)
+    return _with_reasons(dataset, rows, rating[chosen], signals.labels, inputs.record()["labels"]["column"])
 
 
-def _said(rating: NDArray[Any], names: tuple[str, ...]) -> tuple[list[int | None], list[str]]:
-    """The class that the neighbours of each row suggest, if any, and why it is suspect."""
-    suggested = [int(row["voted"]) if row["neighbors"] < 0 else None for row in rating]
-    voted = [names[code] for code in rating["voted"]]
-    reasons = [
-        doubts_of_a_label(row["trust"], row["neighbors"], name) for row, name in zip(rating, voted, strict=True)
+def _with_reasons(
+    dataset: Dataset, rows: NDArray[np.int64], rating: NDArray[Any], labels: Groups, column: str
+) -> Dataset:
+    """These rows with what is known of the label of each."""
+    voted = rating["voted"].tolist()
+    suggested = [
+        labels.values[code] if support < 0 else None for code, support in zip(voted, rating["neighbors"], strict=True)
     ]
-    return suggested, reasons
+    reasons = [
+        doubts_of_a_label(trust, support, labels.names[code])
+        for trust, support, code in zip(rating["trust"], rating["neighbors"], voted, strict=True)
+    ]
+    kinds = (Value("int64"), dataset.features[column], Value("float64"), Value("string"))
+    added = Features(zip(ADDED, kinds, strict=True))
+    if not len(rows):  # beside which datasets can put no column
+        whole = Features({**dataset.features, **added})
+        return Dataset.from_dict({name: [] for name in whole}, features=whole)
+    columns = dict(zip(ADDED, (rows, suggested, rating["trust"], reasons), strict=True))
+    return concatenate_datasets([dataset.select(rows), Dataset.from_dict(columns, features=added)], axis=1)

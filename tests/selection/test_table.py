@@ -100,7 +100,9 @@ def test_label_errors_are_those_that_the_cutoff_holds_back():
 def test_label_errors_of_a_run_that_cannot_know(caplog):
     ds, points, _, run = noisy()
     at_chance = hf_prune.TrainingDynamics.from_logits(np.zeros((3, len(ds), 5)), run.labels)
-    assert len(find_label_errors(ds, dynamics=at_chance, embeddings=points)) == 0
+    images = ds.add_column("vector", points.tolist()).with_format("numpy", columns=["x"])
+    none = find_label_errors(images, dynamics=at_chance, embeddings="vector")
+    assert (len(none), none.column_names[-4:]) == (0, ["row", "suggested_label", "trust", "reason"])
     (said,) = [record.getMessage() for record in caplog.records]
     assert said.startswith(
         "find_label_errors finds none: up to its epoch that agrees best with the neighbours the run"
