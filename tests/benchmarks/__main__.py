@@ -5,6 +5,7 @@
 | speed | time and memory of D2 and of DRoP's quotas, beside other programs | 10 minutes |
 | quality | test accuracy of models that train on coresets, with clean labels and with wrong ones | 30 minutes |
 | worst_class | what becomes of the worst class or group | 15 minutes |
+| suspects | how well wrong labels are found, beside cleanlab | 20 minutes |
 | cost | what recording, embedding and digests add | 15 minutes |
 | tables | nothing: writes RESULTS.md and the README's table and picture from the results in the folders | 5 seconds |
 
@@ -15,7 +16,7 @@ or rows than the tables have, is printed and not kept.
 import sys
 from importlib import import_module
 
-NAMES = ("speed", "quality", "worst_class", "cost", "tables")
+NAMES = ("speed", "quality", "worst_class", "suspects", "cost", "tables")
 
 
 def main(argv: list[str]) -> None:

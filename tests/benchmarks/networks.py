@@ -6,6 +6,7 @@ rows are; a seed settles the initial weights and the order of the rows.
 
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -64,30 +65,48 @@ class MLP(_Steps):
         Args:
             y: (n,) labels to train on, perhaps noisy.
         """
-        x, labels = torch.from_numpy(data.x[rows]), torch.from_numpy(y[rows])
-        torch.manual_seed(seed)
-        model = torch.nn.Sequential(
-            torch.nn.Linear(x.shape[1], self.hidden),
-            torch.nn.ReLU(),
-            torch.nn.Linear(self.hidden, len(data.classes)),
-        )
-        optimizer = torch.optim.AdamW(
-            model.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
-        )
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
-        logits = []
-        for step, batch in enumerate(in_batches(len(rows), self.batch, self.steps), start=1):
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(x[batch]), labels[batch]).backward()
-            optimizer.step()
-            schedule.step()
+        x, logits = torch.from_numpy(data.x[rows]), []
+
+        def after(step: int, model: torch.nn.Module) -> None:
             if record and step * self.snapshots % self.steps < self.snapshots:
                 logits.append(predicted(model, x))
+
+        model = self.fitted(x, torch.from_numpy(y[rows]), len(data.classes), seed, after)
         held_out = {name: torch.from_numpy(part.x) for name, part in data.held_out.items()}
         predictions = {name: predicted(model, x).argmax(axis=1) for name, x in held_out.items()}
         if not record:
             return predictions, {}
         return predictions, {"dynamics": TrainingDynamics.from_logits(logits, y[rows]), "embeddings": data.x}
+
+    def fitted(
+        self,
+        x: torch.Tensor,
+        labels: torch.Tensor,
+        classes: int,
+        seed: int,
+        after: Callable[[int, torch.nn.Module], None] | None = None,
+    ) -> torch.nn.Module:
+        """A model of these rows.
+
+        Args:
+            after: is called with the number of every step that is done and the model.
+        """
+        torch.manual_seed(seed)
+        model = torch.nn.Sequential(
+            torch.nn.Linear(x.shape[1], self.hidden), torch.nn.ReLU(), torch.nn.Linear(self.hidden, classes)
+        )
+        optimizer = torch.optim.AdamW(
+            model.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
+        for step, batch in enumerate(in_batches(len(x), self.batch, self.steps), start=1):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(x[batch]), labels[batch]).backward()
+            optimizer.step()
+            schedule.step()
+            if after is not None:
+                after(step, model)
+        return model
 
 
 @dataclass(frozen=True)

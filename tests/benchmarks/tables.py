@@ -14,6 +14,7 @@ from tests.benchmarks import overview
 from tests.benchmarks.cost import table as cost
 from tests.benchmarks.quality import table as quality
 from tests.benchmarks.speed import table as speed
+from tests.benchmarks.suspects import table as suspects
 from tests.benchmarks.worst_class import table as worst_class
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "growth": partial(cost.text, "growth"),
     "quality": quality.text,
     "worst class": worst_class.text,
+    "suspects": suspects.text,
     "overview": overview.text,
 }
 PART = re.compile(r"(<!-- ([\w ]+): begin -->\n).*?(<!-- \2: end -->)", re.DOTALL)
