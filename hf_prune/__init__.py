@@ -44,8 +44,8 @@ from hf_prune.methods.score import Score as Score
 from hf_prune.methods.variability import Variability as Variability
 from hf_prune.methods.without_suspects import WithoutSuspects as WithoutSuspects
 from hf_prune.publish import push_to_hub as push_to_hub
+from hf_prune.selection.live import selection_of as selection_of
 from hf_prune.selection.selection import Selection as Selection
-from hf_prune.selection.selection import selection_of as selection_of
 from hf_prune.signals.signals import Signals as Signals
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
 from hf_prune.dataset import prune
 from hf_prune.publish import push_to_hub as push_with_record
-from hf_prune.selection.selection import live_selection, save_beside, selection_of, selections_of
+from hf_prune.selection.live import live_selection, save_beside, selection_of, selections_of
 from hf_prune.selection.source import RECIPE
 
 logger = logging.getLogger(__name__)

@@ -29,7 +29,8 @@ from hf_prune.methods.score import Score
 from hf_prune.methods.without_suspects import Cutoff, WithoutSuspects, with_cutoff
 from hf_prune.selection.data import UNLABELLED
 from hf_prune.selection.frames import as_dataset, with_selection
-from hf_prune.selection.selection import Selection, live_selection, selection_of
+from hf_prune.selection.live import live_selection, selection_of
+from hf_prune.selection.selection import Selection
 from hf_prune.selection.source import Source
 from hf_prune.selection.step import Step
 from hf_prune.selection.summary import losses

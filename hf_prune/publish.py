@@ -12,8 +12,9 @@ from hf_prune.arguments import did_you_mean
 from hf_prune.digest import column_digests
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.hub.repository import Repository
+from hf_prune.selection.live import live_selection
 from hf_prune.selection.published import SplitRecord, push_records
-from hf_prune.selection.selection import Selection, live_selection
+from hf_prune.selection.selection import Selection
 
 
 def push_to_hub(

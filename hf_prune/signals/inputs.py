@@ -14,7 +14,7 @@ from hf_prune.dynamics.rows import check_count, check_digests, check_rows
 from hf_prune.errors import AlignmentError, ArgumentError, MissingSignalError
 from hf_prune.groups import Groups, crossed, encode
 from hf_prune.labels import check_column, column_groups, find_label_column, label_groups, likely_label_column
-from hf_prune.selection.selection import live_selection
+from hf_prune.selection.live import live_selection
 from hf_prune.signals.arrays import check_length, float_array
 from hf_prune.signals.given import ByLike, DynamicsLike
 from hf_prune.signals.signals import COLUMN, EARLY_FEATURES, LAST_FEATURES, Signals, how_to_give
