@@ -23,7 +23,7 @@ FLOORS = [
     ["recording"],
     ["embeddings"],
     ["dynamics"],
-    ["hub", "plots", "metrics", "models"],
+    ["hub", "plots", "metrics", "models", "sources"],
     ["kernels"],
     ["ground"],
 ]
