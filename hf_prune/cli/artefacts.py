@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.dynamics.formulas import SIGNALS
-from hf_prune.errors import ArgumentError
+from hf_prune.errors import AlignmentError, ArgumentError
 from hf_prune.files import standing
 from hf_prune.hub.repository import FOLDER
 from hf_prune.selection.record import JSON
@@ -59,6 +59,15 @@ def selection_of_rows(path: Path, rows: Dataset) -> Selection | None:
     selection = Selection.load(beside)
     selection.verify(rows)
     return selection
+
+
+def with_record_beside(file: str, rows: Dataset) -> Dataset:
+    """The rows, which carry the selection whose record lies beside their file, unless they are others since."""
+    try:
+        selection = selection_of_rows(Path(file).expanduser(), rows)
+    except AlignmentError:
+        return rows
+    return rows if selection is None or live_selection(rows) is not None else selection.attach(rows)
 
 
 def holds_dynamics(path: Path) -> bool:

@@ -80,7 +80,7 @@ def _fail(error: Exception) -> NoReturn:
     elif isinstance(error, OSError) and error.strerror and error.filename:
         said = f"{os.fsdecode(error.filename)}: {error.strerror}"
     elif isinstance(error, httpx.TransportError):
-        said = f"the Hub can't be reached: {said}"
+        said = f"the Hub, where what is no file or folder here is looked for, can't be reached: {said}"
     else:
         said = f"{type(error).__name__}: {said}; --debug shows where it comes from"
     print("error:", " ".join(said.split()), file=sys.stderr)

@@ -16,7 +16,9 @@ _GIVEN_AS = {"groups": "labels", "rows": "columns"}
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="Show all of this one.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Show all of this one.", show_default=False)
+    ] = None,
 ) -> Answer:
     """List the methods and what they need.
 

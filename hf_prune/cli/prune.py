@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from datasets import DatasetDict
 
-from hf_prune.cli.artefacts import dynamics_at, of_selection
+from hf_prune.cli.artefacts import dynamics_at, of_selection, with_record_beside
 from hf_prune.cli.command import Answer
 from hf_prune.cli.options import Config, Force, Keep, LabelColumn, Revision, RowsOutput, SourceArgument
 from hf_prune.cli.output import Output
@@ -31,7 +31,7 @@ def prune(
     ] = None,
     by: Annotated[
         list[str] | None,
-        typer.Option(help="The column of groups for quotas; several are combined.", show_default=False),
+        typer.Option(metavar="COLUMN", help="Groups for quotas; several are combined.", show_default=False),
     ] = None,
     cutoff: Annotated[
         Any,
@@ -72,7 +72,9 @@ def prune(
     ] = None,
     split: Annotated[
         list[str] | None,
-        typer.Option(help='The split to prune, or several; by default "train", or the only one.', show_default=False),
+        typer.Option(
+            metavar="NAME", help='By default "train", or the only one; may be given several times.', show_default=False
+        ),
     ] = None,
     config: Config = None,
     revision: Revision = None,
@@ -90,6 +92,7 @@ def prune(
         --embeddings vectors.npy --option k=5 --output coreset
     """
     splits = read_splits(source, config=config, revision=revision)
+    splits = DatasetDict({name: with_record_beside(source, rows) for name, rows in splits.items()})
     names = split or ["train" if "train" in splits or len(splits) > 1 else next(iter(splits))]
     target = Output(Path(output).expanduser(), force)
     if target.is_file and len(names) > 1:
@@ -98,10 +101,10 @@ def prune(
         target.check(source, one_split(splits, name))
     pruned = prune_splits(
         splits,
-        built(method),
+        built("method", method),
         keep=keep,  # type: ignore[arg-type]  # a number, of which typer takes no two types
         seed=seed,
-        quotas=built(quotas),
+        quotas=built("quotas", quotas),
         by=None if not by else by[0] if len(by) == 1 else tuple(by),
         cutoff=cutoff,
         label_column=label_column,

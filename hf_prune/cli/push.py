@@ -77,4 +77,4 @@ def _push_rows(source: Path, repo: str, split: str | None, **options: Any) -> Co
             raise ArgumentError(f"`split`: {str(source)!r} has the splits {list(splits)}, which keep their names")
         return push_to_hub(splits, repo, selection=selections, **options)
     (name,) = splits
-    return push_to_hub(splits[name], repo, selection=selections[name], split=split or name, **options)
+    return push_to_hub(splits[name], repo, selection=selections[name], split=split, **options)

@@ -49,11 +49,11 @@ def option(text: str) -> tuple[str, Any]:
         return name.replace("-", "_"), value
 
 
-def built(value: Any) -> Any:
+def built(argument: str, value: Any) -> Any:
     """The method, score or quotas that a mapping describes, as it stands in a selection.json, or in a text; else the
     value itself."""
     if isinstance(value, str) and value.startswith("{"):
-        value = _json("a JSON object", value)
+        value = _json(argument, value)
     return from_config(value) if isinstance(value, Mapping) else value
 
 
@@ -69,7 +69,7 @@ def own_options(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             raise ArgumentError(f"--option {name} was given twice")
         if name in PRUNE_KEYWORDS:
             raise ArgumentError(f"--option {name}: it is of every method; type --{name.replace('_', '-')} instead")
-        options[name] = built({"score": value} if name == "score" and isinstance(value, str) else value)
+        options[name] = built(name, {"score": value} if name == "score" and isinstance(value, str) else value)
     return options
 
 

@@ -55,6 +55,14 @@ def test_each_says_what_to_type(run, folder, arguments, message):
     assert not (folder / "coreset").exists()
 
 
+def test_no_labels(run, folder):
+    (folder / "reviews.csv").write_text("text\none\ntwo\nthree\n")
+    for options in (["--quotas", "equal"], ["--label-column", "label"]):
+        error = run(*PRUNE, "random", "--keep", 2, *options, code=1).stderr
+        assert "label-column" in error
+        assert error.count("\n") == 1
+
+
 def test_usage(run):
     for arguments in (["random"], ["random", "--keep", "lots"], ["d2", "--keep", 5, "--option", "k"], ["--keep"]):
         assert "Usage: hf-prune prune" in run(*PRUNE, *arguments, code=2).stderr
@@ -79,7 +87,7 @@ def test_the_hub_out_of_reach(run, monkeypatch, hub):
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     for arguments in (["info", "me/reviews"], ["apply", "me/reviews", "reviews.csv", "--output", "coreset"]):
-        assert run(*arguments, code=1).stderr.splitlines()[-1].startswith("error: the Hub can't be reached: ")
+        assert run(*arguments, code=1).stderr.splitlines()[-1].startswith("error: the Hub, where what is no file")
 
 
 def test_what_the_work_prints_is_not_in_the_answer(run, monkeypatch):

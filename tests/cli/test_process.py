@@ -43,6 +43,14 @@ def test_exit_codes_and_no_traceback(folder):
     assert "Traceback" in debugged.stderr
 
 
+def test_an_error_is_one_line(folder):
+    (folder / "reviews.csv").write_text("text,label\none,two\none,two,three\n")
+    done = subprocess.run([*PROGRAM, *PRUNE, "coreset"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: SOURCE: can't read 'reviews.csv': Error tokenizing data.")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("arguments", [["methods", "--json"], ["prune", "--help"]])
 def test_a_closed_pipe_ends_in_silence(arguments):
     with subprocess.Popen(

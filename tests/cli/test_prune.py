@@ -2,10 +2,12 @@
 
 import json
 import shlex
+import shutil
 
 import numpy as np
 import pytest
 from datasets import Dataset, DatasetDict, load_from_disk
+from PIL.Image import new
 
 import hf_prune
 from hf_prune.cli.output import write_file
@@ -138,6 +140,8 @@ def test_nothing_is_overwritten_unasked(run, folder):
         assert len(rows_of(output)) == 5
         run(*arguments, 6, "--output", output, "--force")
         assert len(rows_of(output)) == 6
+    (folder / "coreset.csv").unlink()
+    assert "'coreset.csv.selection' is there already" in run(*arguments, 5, "--output", "coreset.csv", code=1).stderr
     (folder / "coreset.jsonl.selection").mkdir()
     (folder / "coreset.jsonl.selection" / "mine.txt").write_text("mine")
     for force in ([], ["--force"]):
@@ -177,12 +181,35 @@ def test_rows_and_record_come_together_or_not_at_all(run, folder, monkeypatch):
     assert [path for path in folder.iterdir() if path.name.startswith(".hf_prune")] == []
 
 
-def test_a_pruned_file_can_be_pruned_again(run):
-    run("prune", "reviews.csv", "--method", "random", "--keep", 20, "--output", "first")
-    run("prune", "first", "--method", "random", "--keep", 5, "--seed", 1, "--output", "second")
+@pytest.mark.parametrize("first", ["first", "first.parquet", "first.csv"])
+def test_what_is_pruned_can_be_pruned_again(run, first):
+    run("prune", "reviews.csv", "--method", "random", "--keep", 20, "--output", first)
+    run("prune", first, "--method", "random", "--keep", 5, "--seed", 1, "--output", "second")
     selection = load_from_disk("second").selection
     assert (len(selection.steps), selection.n) == (2, 60)
     assert selection.apply(rows_of("reviews.csv"))[:] == rows_of("second")[:]
+
+
+def test_a_pruned_file_that_was_edited_is_a_source_of_its_own(run, folder):
+    run("prune", "reviews.csv", "--method", "random", "--keep", 20, "--output", "first.csv")
+    lines = (folder / "first.csv").read_text().splitlines()
+    (folder / "first.csv").write_text("\n".join([*lines[:1], *lines[2:]]))
+    run("prune", "first.csv", "--method", "random", "--keep", 5, "--output", "second")
+    selection = load_from_disk("second").selection
+    assert (len(selection.steps), selection.n) == (1, 19)
+
+
+@pytest.mark.parametrize("output", ["coreset", "coreset.parquet"])
+def test_a_folder_of_images(run, folder, output):
+    for number in range(20):
+        (folder / "pets" / ["cat", "dog"][number % 2]).mkdir(parents=True, exist_ok=True)
+        new("RGB", (4, 4), color=(number, 0, 0)).save(folder / "pets" / ["cat", "dog"][number % 2] / f"{number}.png")
+    run("prune", "pets", "--method", "random", "--keep", 0.3, "--quotas", "equal", "--output", output)
+    shutil.rmtree("pets")
+    rows = rows_of(output)
+    assert rows.features["label"].names == ["cat", "dog"]
+    assert sorted(rows["label"]) == [0, 0, 0, 1, 1, 1]
+    assert [image.getpixel((0, 0))[0] % 2 for image in rows["image"]] == rows["label"][:]
 
 
 @pytest.mark.parametrize("output", ["coreset", "coreset.parquet", "coreset.csv"])

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from datasets import Dataset, DatasetDict, load_dataset
+from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
 
 import hf_prune
 from tests.hub_server import READER, WRITER
@@ -41,6 +41,20 @@ def test_several_splits(run, hub):
     assert "hf_prune/small/train/selection.json" in hub.files("me/coreset")
     error = run("push", "coreset", "me/coreset", "--split", "train", code=1).stderr
     assert error == "error: --split: 'coreset' has the splits ['train', 'test'], which keep their names\n"
+
+
+def test_a_source_on_the_hub(run):
+    rows = Dataset.from_csv("reviews.csv")
+    rows.push_to_hub("me/reviews", config_name="small")
+    rows.select(range(9)).push_to_hub("me/reviews", config_name="small", revision="short")
+    arguments = ["prune", "me/reviews", "--config", "small", "--method", "random", "--output"]
+    run(*arguments, "coreset", "--keep", 0.5)
+    assert len(load_from_disk("coreset")) == 30
+    run(*arguments, "other", "--keep", 1.0, "--revision", "short")
+    assert load_from_disk("other").selection.source.origin["config"] == "small"
+    assert len(load_from_disk("other")) == 9
+    run("apply", "coreset", "me/reviews", "--config", "small", "--output", "again")
+    assert load_from_disk("again")[:] == load_from_disk("coreset")[:]
 
 
 def test_a_selection_and_a_run_alone(run, hub):
