@@ -54,9 +54,9 @@ def selection_of_rows(path: Path, rows: Dataset) -> Selection | None:
         AlignmentError: the record beside the file is of other rows.
     """
     beside = record_beside(path)
-    if not (beside / JSON).is_file():
+    selection = Selection.load(beside) if path.is_file() and (beside / JSON).is_file() else None
+    if selection is None or selection.pruned_digests is None:  # saved by someone else, without the rows
         return live_selection(rows)
-    selection = Selection.load(beside)
     selection.verify(rows)
     return selection
 

@@ -30,7 +30,7 @@ def info(
     ],
     row: Row = None,
     config: Annotated[str | None, typer.Option(help="Of what is on the Hub.", show_default=False)] = None,
-    split: Annotated[str, typer.Option(help="Of what is on the Hub.")] = "train",
+    split: Annotated[str, typer.Option(help="Of what is on the Hub, and for --row.")] = "train",
 ) -> Answer:
     """Show what a path or a repository holds.
 

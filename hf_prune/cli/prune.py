@@ -14,7 +14,7 @@ from hf_prune.cli.values import array_or_column, built, number_or_word, option, 
 from hf_prune.dataset import prune as prune_splits
 from hf_prune.errors import ArgumentError
 from hf_prune.selection.selection import selections_of
-from hf_prune.sources.read import one_split, read_splits
+from hf_prune.sources.read import default_split, one_split, read_splits
 
 
 def prune(
@@ -93,7 +93,7 @@ def prune(
     """
     splits = read_splits(source, config=config, revision=revision)
     splits = DatasetDict({name: with_record_beside(source, rows) for name, rows in splits.items()})
-    names = split or ["train" if "train" in splits or len(splits) > 1 else next(iter(splits))]
+    names = split or [default_split(splits)]
     target = Output(Path(output).expanduser(), force)
     if target.is_file and len(names) > 1:
         raise ArgumentError(f"`output`: a file holds one split, not {names}; name a folder")

@@ -67,10 +67,15 @@ def one_split(splits: DatasetDict, split: str | None = None) -> Dataset:
     Raises:
         ArgumentError: it isn't there, or nothing says which one is meant.
     """
-    name = split or ("train" if "train" in splits or len(splits) != 1 else next(iter(splits)))
+    name = split or default_split(splits)
     if name not in splits:
         raise ArgumentError(f"`split`: no split {name!r} in {list(splits)}; name one of these, as in split=")
     return splits[name]
+
+
+def default_split(splits: DatasetDict) -> str:
+    """The split that is meant where none is named: the only one, or "train"."""
+    return next(iter(splits)) if len(splits) == 1 else "train"
 
 
 def is_hub_id(source: str) -> bool:

@@ -38,6 +38,16 @@ def test_a_record_of_other_rows_is_refused(run, coreset, folder):
     assert "hold other values or another row order" in run("info", "coreset.csv", code=1).stderr
 
 
+@pytest.mark.parametrize("place", ["reviews", "reviews.csv"])
+def test_a_selection_that_someone_saved_beside_its_source_is_not_of_its_rows(run, place):
+    rows = Dataset.from_csv("reviews.csv")
+    rows.save_to_disk("reviews")
+    rows.prune("random", keep=60).selection.save(f"{place}.selection")
+    assert run("info", place).stdout == "split train: 60 rows; text (string), label (string)\n"
+    run("prune", place, "--method", "random", "--keep", 5, "--output", "coreset")
+    assert len(load_from_disk("coreset").selection.steps) == 1
+
+
 def test_dynamics(run):
     run_ = hf_prune.TrainingDynamics.load("run.safetensors")
     run_.to_parquet("run.parquet")
