@@ -13,6 +13,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "hf_prune"
 
 FLOORS = [
+    ["__main__"],
+    ["cli"],
     ["hf_prune"],  # its __init__.py
     ["attach", "testing", "typings"],
     ["comparison", "publish"],
@@ -23,7 +25,7 @@ FLOORS = [
     ["recording"],
     ["embeddings"],
     ["dynamics"],
-    ["hub", "plots", "metrics", "models"],
+    ["hub", "plots", "metrics", "models", "sources"],
     ["kernels"],
     ["ground"],
 ]
@@ -77,7 +79,8 @@ def test_every_room_is_packaged():
 
 
 def test_the_root_stays_small():
-    assert len(list(PACKAGE.glob("*.py"))) <= 18
+    modules = {path.name for path in PACKAGE.glob("*.py")} - {"__main__.py"}  # whose place and name are Python's
+    assert len(modules) <= 18
 
 
 def test_every_room_says_what_it_owns():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.utils import broadcast
-from datasets import ClassLabel, Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets import ClassLabel, Dataset, DatasetDict
 from safetensors.torch import load_model, save_model
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
@@ -21,8 +21,7 @@ from hf_prune.digest import column_digests
 from hf_prune.errors import ArgumentError
 from hf_prune.files import whole_file
 from hf_prune.models import process_state
-
-LOADERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", ".txt": "text"}
+from hf_prune.sources.read import read_splits
 
 
 def run(main: Callable[[], Any], stopped: str = "Stopped; the same command goes on from here.") -> None:
@@ -39,22 +38,14 @@ def read_data(source: str, columns: Mapping[str, str], label_column: str | None 
     """Loads data with the columns that a recipe names, and no others.
 
     Args:
-        source: a Hub id, a file of JSON lines, CSV, Parquet or text, a folder of a saved dataset or of images.
+        source: what `read_splits` takes, as a Hub id, a file, or a folder of a saved dataset or of images.
         columns: from names in the data to names that the recipe uses.
         label_column: the recipe's name of the column with classes, which becomes a ClassLabel.
 
     Raises:
-        ArgumentError: a column is missing.
+        ArgumentError: a column is missing, or what `read_splits` refuses.
     """
-    saved = any((Path(source) / name).is_file() for name in ("dataset_dict.json", "dataset_info.json"))
-    if saved:
-        data = load_from_disk(source)
-    elif Path(source).is_file():
-        data = load_dataset(LOADERS.get(Path(source).suffix, "text"), data_files=source)
-    else:
-        data = load_dataset(source)
-    if isinstance(data, Dataset):
-        data = DatasetDict({"train": data})
+    data = read_splits(source)
     if missing := sorted(set(columns) - set(data["train"].column_names)):
         arguments = ", ".join(f"--{name}_column" for name in columns.values())
         raise ArgumentError(f"no column {missing} in {data['train'].column_names}: pass {arguments}")
