@@ -5,13 +5,14 @@ while its writer lives, so that the next writer tells what a killed one left, an
 """
 
 import ctypes
+import errno
 import hashlib
 import json
 import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,6 +28,12 @@ BESIDE, LOCK = ".hf_prune-", ".lock"
 SEAL_BYTES, PART_BYTES = 16, 2**24
 """Of a sealed file, the bytes of the digest; and how many are read at once."""
 
+OF_DISKS = {
+    getattr(errno, name, None)
+    for name in ("EACCES", "EDQUOT", "EEXIST", "EFBIG", "EIO", "ENAMETOOLONG", "ENOSPC", "ENOTDIR", "EPERM", "EROFS")
+}
+"""What is wrong with a place or a disk, and not with whatever is written."""
+
 _AT_HERE, _LINUX_EXCHANGE, _MAC_SWAP = -100, 2, 2
 
 
@@ -38,12 +45,12 @@ def whole_file(path: str | os.PathLike[str], *, suggested: str) -> Iterator[Path
         suggested: a file's name, for the message where `path` is a folder.
 
     Raises:
-        ArgumentError: `path` is a folder.
+        ArgumentError: `path` is a folder, or empty, or nothing can be written there.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise ArgumentError(f"`path`: wanted a file such as {path / suggested}, got a folder")
-    with _folder_beside(path) as folder:
+    with _writing(path := _named(path, suggested)):
+        if path.is_dir():
+            raise ArgumentError(f"`path`: wanted a file such as {path / suggested}, got a folder")
+    with _writing(path), _folder_beside(path) as folder:
         complete = folder / "complete"
         yield complete
         _to_disk(complete)
@@ -52,29 +59,68 @@ def whole_file(path: str | os.PathLike[str], *, suggested: str) -> Iterator[Path
 
 
 @contextmanager
-def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole_folder(path: str | os.PathLike[str], *, kind: str, is_one: Callable[[Path], bool]) -> Iterator[Path]:
     """Gives an empty folder to fill; it replaces a folder at `path` once the block has ended without an error.
 
     The two are exchanged in one step, so that a kill leaves the old one or the new, and of several writers the last
     one's. Where the system or the disk can't do that, the old one is renamed first: `standing` finds it after a kill
     between the two renames, and there two writers at once are no longer safe from one.
+
+    Args:
+        kind: what is written, for messages.
+        is_one: whether a folder is such a one and holds nothing else, so that it may be replaced. It is asked at the
+            last moment, too, about the very folder that would go, whatever the path was called.
+
+    Raises:
+        ArgumentError: something else is there, or `path` is empty, or nothing can be written there.
     """
-    path = Path(path).resolve()
-    with _folder_beside(path) as folder:
+    with _writing(path := _named(path, kind)):
+        path = path.resolve()
+        _check_replaceable(path, kind, is_one)
+    with _writing(path), _folder_beside(path) as folder:
         complete = folder / "complete"
         complete.mkdir()
         yield complete
         for file in (*complete.rglob("*"), complete):
             _to_disk(file)
+        _check_replaceable(path, kind, is_one)
         _put(complete, path)
         _to_disk(path.parent)
+
+
+def _named(path: str | os.PathLike[str], suggested: str) -> Path:
+    """The path, which is never meant to be the working folder where nothing was typed."""
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        raise ArgumentError(f"`path`: wanted the path of a {suggested}, got {text!r}")
+    return Path(path)
+
+
+def _check_replaceable(path: Path, kind: str, is_one: Callable[[Path], bool]) -> None:
+    if os.path.lexists(path) and not (path.is_dir() and (not any(path.iterdir()) or is_one(path))):
+        raise ArgumentError(f"`path`: {os.fspath(path)!r} exists and is no {kind}; name a new folder")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say what to do where the place or the disk takes nothing."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in OF_DISKS:
+            raise
+        raise ArgumentError(
+            f"`path`: can't write {os.fspath(path)!r} ({error.strerror or error}); name another place"
+        ) from error
 
 
 def standing(path: str | os.PathLike[str]) -> Path:
     """The folder to read for `path`: itself, or the old one where a writer without exchange was killed."""
     path = Path(path)
-    aside = _aside(path.resolve())
-    return aside if aside.is_dir() and not path.exists() else path
+    with suppress(OSError, ValueError):  # of a name that no disk takes, where nothing stands
+        aside = _aside(path.resolve())
+        return aside if aside.is_dir() and not path.exists() else path
+    return path
 
 
 def remove_left(folder: Path) -> None:

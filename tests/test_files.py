@@ -1,5 +1,6 @@
 """Files and folders that are written whole or not at all, at whatever step an error, Ctrl-C or a kill comes."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -41,8 +42,11 @@ def fill(folder, text):
         (folder / name).write_text(text)
 
 
+RECORD = {"kind": "record", "is_one": lambda folder: {file.name for file in folder.iterdir()} <= {"one", "two"}}
+
+
 def replace_folder(path, text="new"):
-    with whole_folder(path) as folder:
+    with whole_folder(path, **RECORD) as folder:
         fill(folder, text)
 
 
@@ -94,8 +98,64 @@ def test_a_disk_that_fails_leaves_the_old_folder(path, monkeypatch, call):
     assert texts(path) == whole("old")
 
 
+@pytest.mark.parametrize("typed", ["", ".", "..", "{cwd}", "../here/"])
+@pytest.mark.parametrize("write", ["record", "selection"])
+def test_the_working_folder_and_what_is_in_it_stay(tmp_path, monkeypatch, typed, write):
+    """An empty path is the working folder for pathlib, and for os.path nothing that is there."""
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "thesis.txt").write_text("years of work")
+    monkeypatch.chdir(here)
+    selection = Dataset.from_dict({"x": range(9)}).prune("random", keep=3).selection
+    with pytest.raises(hf_prune.ArgumentError, match=r"`path`: .*(got ''|exists and is no)"):
+        replace_folder(typed.format(cwd=here)) if write == "record" else selection.save(typed.format(cwd=here))
+    assert (here / "thesis.txt").read_text() == "years of work"
+    assert names(tmp_path) == ["here"]
+    assert names(here) == ["thesis.txt"]
+
+
+def test_what_comes_there_meanwhile_stays(path):
+    def replace():
+        with whole_folder(path, **RECORD) as folder:
+            fill(folder, "new")
+            (path / "thesis.txt").write_text("years of work")
+
+    with pytest.raises(hf_prune.ArgumentError, match="exists and is no record"):
+        replace()
+    assert texts(path) == whole("old") | {"thesis.txt": "years of work"}
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "EROFS", "EACCES"])
+def test_a_place_that_takes_nothing_is_an_error_of_ours(tmp_path, monkeypatch, error):
+    number = getattr(errno, error)
+
+    def fails(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fails)
+    message = f"`path`: can't write '.*' \\({os.strerror(number)}\\); name another place"
+    with pytest.raises(hf_prune.ArgumentError, match=message):
+        replace_folder(tmp_path / "a")
+    with pytest.raises(hf_prune.ArgumentError, match=message), whole_file(tmp_path / "b", suggested="b") as complete:
+        complete.write_text("b")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["y" * 300, "file/x", "a\0b"])
+def test_a_name_that_no_disk_takes_is_an_error_of_ours(tmp_path, name):
+    (tmp_path / "file").touch()
+    selection = Dataset.from_dict({"x": range(9)}).prune("random", keep=3).selection
+    for write in (selection.save, replace_folder):
+        with pytest.raises(hf_prune.ArgumentError, match=r"`path`: (can't write|wanted the path)"):
+            write(f"{tmp_path}/{name}")
+    for read in (hf_prune.Selection.load, hf_prune.TrainingDynamics.load, hf_prune.TrainingDynamics.from_parquet):
+        with pytest.raises(hf_prune.ArgumentError, match=r"no selection.json in|no file at|is no file"):
+            read(f"{tmp_path}/{name}")
+    assert names(tmp_path) == ["file"]
+
+
 def test_a_block_that_fails_leaves_the_old_folder(path):
-    with pytest.raises(FileNotFoundError), whole_folder(path) as folder:
+    with pytest.raises(FileNotFoundError), whole_folder(path, **RECORD) as folder:
         (folder / "nowhere" / "one").write_text("half")
     assert texts(path) == whole("old")
     assert names(path.parent) == ["record"]
@@ -146,7 +206,7 @@ from hf_prune.files import whole_folder
 
 os.fsync = lambda descriptor: None
 for count in range(30):
-    with whole_folder({str(path)!r}) as folder:
+    with whole_folder({str(path)!r}, kind='record', is_one=lambda folder: True) as folder:
         for name in ("one", "two"):
             (folder / name).write_text("new")"""
     writers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
@@ -158,7 +218,7 @@ for count in range(30):
 
 
 def test_what_a_living_writer_has_beside_is_left_to_it(path):
-    with whole_folder(path) as folder:
+    with whole_folder(path, **RECORD) as folder:
         replace_folder(path, "other")
         fill(folder, "new")
     assert texts(path) == whole("new")

@@ -45,7 +45,7 @@ class Output:
         if self.is_file:
             check_free(self.record, self.force)
             check_writable(rows.features, self.path)
-        elif self.path.is_dir() and any(self.path.iterdir()) and not holds_nothing_else(self.path, FOLDER):
+        elif self.path.is_dir() and any(self.path.iterdir()) and not _is_saved(self.path):
             raise ArgumentError(
                 f"`output`: the folder {str(self.path)!r} holds something else than a saved dataset, which --force "
                 "would delete; name another"
@@ -54,7 +54,7 @@ class Output:
     def write(self, pruned: Dataset | DatasetDict) -> None:
         """Write the rows and the record of each split that carries a selection; a file holds one split."""
         if not self.is_file:
-            with whole_folder(self.path) as folder:
+            with whole_folder(self.path, kind="saved dataset", is_one=_is_saved) as folder:
                 pruned.save_to_disk(folder)
             return
         assert isinstance(pruned, Dataset), "a file holds one split"
@@ -63,6 +63,11 @@ class Output:
             write_file(pruned, file, self.path.suffix)
             # First, so that a kill in between leaves no rows without a record; one of other rows is refused later.
             selection.save(self.record)
+
+
+def _is_saved(folder: Path) -> bool:
+    """Whether a folder has a saved dataset, perhaps with its record, and nothing else."""
+    return holds_nothing_else(folder, FOLDER)
 
 
 def check_free(path: Path, force: bool) -> None:

@@ -54,12 +54,16 @@ class Contents(NamedTuple):
 
 
 def write_file(path: str | os.PathLike[str], run: Contents) -> None:
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     tensors = _arrays(run)
     with whole_file(path, suggested="dynamics.safetensors") as complete:
         contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-        save_file(contiguous, complete, metadata={"format": FORMAT, "task": run.task, DIGESTS: digests_of(run)})
+        try:
+            save_file(contiguous, complete, metadata={"format": FORMAT, "task": run.task, DIGESTS: digests_of(run)})
+        except SafetensorError as error:  # of a full disk, say
+            raise ArgumentError(f"`path`: can't write {os.fspath(path)!r} ({error}); name another place") from error
 
 
 def read_file(path: str | os.PathLike[str]) -> Contents:
@@ -67,7 +71,7 @@ def read_file(path: str | os.PathLike[str]) -> Contents:
     from safetensors import safe_open
 
     shown = f"`dynamics`: {os.fspath(path)!r}"
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise ArgumentError(f"`dynamics`: no file at {os.fspath(path)!r}; wanted one that TrainingDynamics.save wrote")
     try:
         _check_header_size(Path(path))
@@ -160,7 +164,7 @@ def from_dataset(dataset: Any, *, source: str = "`dataset`") -> Contents:
 def read_parquet(path: str | os.PathLike[str]) -> Contents:
     """What is in a Parquet file of a table of ours; columns that are not ours are not read."""
     shown = f"`path`: {os.fspath(path)!r}"
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise ArgumentError(f"{shown} is no file; wanted one that TrainingDynamics.to_parquet wrote")
 
     def ours(schema: pa.Schema, rows: int) -> list[str]:

@@ -44,10 +44,8 @@ def write_record(path: str | os.PathLike[str], selection: SelectionData, **optio
     Raises:
         ArgumentError: something is at `path` that is no record.
     """
-    if os.path.lexists(path) and not _may_replace(Path(path)):
-        raise ArgumentError(f"`path`: {os.fspath(path)!r} exists and is no saved selection; name a new folder")
-    header, table = to_record(selection, **options)
-    with whole_folder(path) as folder:
+    with whole_folder(path, kind="saved selection", is_one=_is_record) as folder:
+        header, table = to_record(selection, **options)
         for name in sorted(WRITERS, key=JSON.__eq__):  # last what holds the digests of the others
             WRITERS[name](folder / name, header, table)
 
@@ -81,7 +79,7 @@ def _state(file: Path) -> tuple[int, int] | None:
     """What tells a file from another that takes its place; None where none is."""
     try:
         status = file.stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
     return status.st_ino, status.st_mtime_ns
 
@@ -128,13 +126,11 @@ WRITERS: dict[str, Callable[[Path, dict[str, Any], pa.Table], None]] = {JSON: _w
 """The files of a record, each with what writes it from the header and the table."""
 
 
-def _may_replace(folder: Path) -> bool:
-    """Whether a folder is empty, or has a record and nothing else."""
-    if not folder.is_dir():
-        return False
+def _is_record(folder: Path) -> bool:
+    """Whether a folder has a record and nothing else."""
     names = {entry.name for entry in folder.iterdir()}
     try:
-        return not names or (names <= set(WRITERS) and read_header(folder / JSON) is not None)
+        return names <= set(WRITERS) and read_header(folder / JSON) is not None
     except (OSError, ValueError, RecursionError):
         return False
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import signal
 
 import numpy as np
 import pytest
@@ -203,3 +204,18 @@ def test_load_of_nothing(tmp_path):
             ArgumentError, match=rf"`dynamics`: no file at '{path}'; wanted one that TrainingDynamics.save"
         ):
             TrainingDynamics.load(path)
+
+
+def test_a_disk_without_room_is_an_error_of_ours(tmp_path):
+    resource = pytest.importorskip("resource", reason="the system limits no file")
+    run = TrainingDynamics({"loss": np.ones((2, 50_000), np.float32)}, np.zeros(50_000, np.int64))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(ArgumentError, match=r"`path`: can't write '.*run' "):
+            run.save(tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
