@@ -5,11 +5,11 @@ import io
 import numpy as np
 import pytest
 from datasets import Dataset, load_dataset
-from httpx2 import TransportError
 from huggingface_hub import DatasetCard, HfApi
 
 import hf_prune
 from hf_prune.hub.data_files import _patterns
+from tests.hub.client import TransportError
 from tests.hub_server import WRITER, dropped
 
 ID = "me/mine"
