@@ -29,7 +29,7 @@ test: $(VENV)/.dev
 # With the lowest versions that pyproject.toml allows, the tests where they matter; with `LOWEST_TESTS=` all of them. What
 # old versions warn of was mended in them since.
 LOWEST ?= .venv-lowest
-LOWEST_TESTS ?= tests/test_import.py tests/test_package.py tests/test_dataset.py tests/test_digest.py \
+LOWEST_TESTS ?= tests/cli tests/test_import.py tests/test_package.py tests/test_dataset.py tests/test_digest.py \
 	tests/methods/test_contract.py tests/recording/test_callback.py tests/hub tests/embeddings tests/selection
 LET_WARN = $(foreach kind,Deprecation PendingDeprecation Future Resource,-W default::$(kind)Warning)
 

@@ -84,7 +84,7 @@ def download(
     whole_number("max_bytes", max_bytes, at_least=1)
     api = HfApi(token=token, library_name="hf_prune")
     try:
-        info = api.repo_info(repo_id, revision=revision, repo_type="dataset", files_metadata=True)
+        info = api.dataset_info(repo_id, revision=revision, files_metadata=True)
         commit, sizes = info.sha, {file.rfilename: file.size for file in info.siblings or []}
         # A size that the Hub doesn't tell counts as none: what is read of a file is bounded anyway.
         size = sum(sizes.get(path) or 0 for path in paths)

@@ -8,8 +8,8 @@ from datasets import Dataset, load_dataset
 from huggingface_hub import DatasetCard, HfApi
 
 import hf_prune
+from hf_prune.hub.client import TransportError
 from hf_prune.hub.data_files import _patterns
-from tests.hub.client import TransportError
 from tests.hub_server import WRITER, dropped
 
 ID = "me/mine"

@@ -7,5 +7,3 @@ from huggingface_hub.errors import HfHubHTTPError
 _client = sys.modules[HfHubHTTPError.__bases__[0].__module__.partition(".")[0]]
 TransportError: type[Exception] = getattr(_client, "TransportError", None) or _client.ConnectionError
 """No answer came."""
-WAITS = _client.__name__ != "requests"
-"""Whether it asks again later where it is told to."""
