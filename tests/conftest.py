@@ -94,10 +94,13 @@ class Task:
     def trainer(
         self, *, seed: int = 0, callbacks: Any = (), model: Any = None, train_dataset: Any = None, **options: Any
     ) -> Any:
-        """A Trainer with a model fresh from `seed`; `options` are Trainer's or TrainingArguments'."""
+        """A Trainer with a model fresh from `seed`; `options` are Trainer's, TrainingArguments' or in_order=True."""
         from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
+        from tests.arguments import in_order
+
         set_seed(seed)
+        ordered = options.pop("in_order", False)
         for_trainer = {
             name: options.pop(name)
             for name in ("compute_loss_func", "eval_dataset", "data_collator")
@@ -120,13 +123,14 @@ class Task:
             "use_cpu": True,
             "dataloader_pin_memory": False,
         }
-        return Trainer(
+        trainer = Trainer(
             model=self.new_model() if model is None else model,
             args=TrainingArguments(**{**arguments, **options}),
             train_dataset=self.dataset if train_dataset is None else train_dataset,
             callbacks=list(callbacks),
             **for_trainer,
         )
+        return in_order(trainer) if ordered else trainer
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,12 @@ def tokenizer(specials=("[PAD]", "[UNK]", "[CLS]", "[SEP]")):
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]", eos_token="[SEP]", model_max_length=LONGEST
+        tokenizer_object=words,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        eos_token="[SEP]",
+        model_max_length=LONGEST,
+        model_input_names=["input_ids", "attention_mask"],
     )
 
 

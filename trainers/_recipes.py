@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -107,14 +108,15 @@ def fit(
     """
     file = Path(arguments.output_dir) / "trained" / f"{_identity(rows, collate, arguments, seed, share)}.safetensors"
     set_seed(seed)
+    steps = max(1, round(share * arguments.max_steps))
     settings = TrainingArguments(
         output_dir=arguments.output_dir,
-        max_steps=max(1, round(share * arguments.max_steps)),
+        max_steps=steps,
         per_device_train_batch_size=max(1, arguments.batch_size // process_state().num_processes),
         per_device_eval_batch_size=250,
         learning_rate=arguments.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=0.1,
+        warmup_steps=math.ceil(0.1 * steps),
         seed=seed,
         remove_unused_columns=False,
         use_cpu=process_state().device.type == "cpu",  # the Trainer makes the state anew

@@ -72,14 +72,14 @@ def _errors(debug: bool) -> Iterator[None]:
 
 
 def _fail(error: Exception) -> NoReturn:
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # exported for whoever has to catch it
+    from hf_prune.hub.client import TransportError
 
     said = " ".join([str(error), *getattr(error, "__notes__", ())])
     if isinstance(error, HFPruneError):
         said = in_the_shell(said)
     elif isinstance(error, OSError) and error.strerror and error.filename:
         said = f"{os.fsdecode(error.filename)}: {error.strerror}"
-    elif isinstance(error, httpx.TransportError):
+    elif isinstance(error, TransportError):
         said = f"the Hub, where what is no file or folder here is looked for, can't be reached: {said}"
     else:
         said = f"{type(error).__name__}: {said}; --debug shows where it comes from"

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import send_to_device
+from huggingface_hub.errors import HFValidationError
 from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file
 
@@ -137,7 +138,7 @@ def _file(source: str, file: str, revision: str | None, subfolder: str = "") -> 
     """Returns the path of a file in a folder or on the Hub, and None where there is no such file."""
     try:
         path: str | None = cached_file(source, file, revision=revision, subfolder=subfolder)
-    except OSError:
+    except (OSError, HFValidationError):  # the latter of a folder that isn't there, from huggingface_hub before 1.0
         return None  # loading the model will say what is wrong, if more than this file is missing
     return path
 

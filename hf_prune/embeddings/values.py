@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, Image, Value
 from numpy.typing import NDArray
 
-from hf_prune.errors import ArgumentError
+from hf_prune.errors import ArgumentError, MissingExtraError
 
 Kind = Literal["text", "image"]
 SHOWN = 3
@@ -98,8 +98,10 @@ class Values:
 
 
 def _decoded(feature: Image, row: int, value: dict[str, Any]) -> Any:
-    from PIL.Image import DecompressionBombError
-
+    try:
+        from PIL.Image import DecompressionBombError
+    except ImportError as error:
+        raise MissingExtraError('images need pillow: pip install "hf_prune[images]"') from error
     path, stored = value["path"], value["bytes"]
     try:
         if stored is None and path and Path(path).is_file():  # datasets leaves broken files open

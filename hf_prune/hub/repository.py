@@ -84,12 +84,10 @@ def download(
     whole_number("max_bytes", max_bytes, at_least=1)
     api = HfApi(token=token, library_name="hf_prune")
     try:
-        commit = api.repo_info(repo_id, revision=revision, repo_type="dataset").sha
+        info = api.dataset_info(repo_id, revision=revision, files_metadata=True)
+        commit, sizes = info.sha, {file.rfilename: file.size for file in info.siblings or []}
         # A size that the Hub doesn't tell counts as none: what is read of a file is bounded anyway.
-        size = sum(
-            api.hf_hub_download(repo_id, path, repo_type="dataset", revision=commit, dry_run=True).file_size or 0
-            for path in paths
-        )
+        size = sum(sizes.get(path) or 0 for path in paths)
         if size > max_bytes:
             raise ArgumentError(
                 f"`max_bytes`: {', '.join(paths)} of {repo_id!r} have {size:,} bytes, wanted {max_bytes:,} at most; "

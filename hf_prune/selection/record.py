@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pyarrow as pa
@@ -253,11 +254,11 @@ def _check_details(selection: SelectionData) -> None:
     """Refuse details that a summary couldn't show."""
     details, groups = selection.details, () if selection.groups is None else selection.groups.names
     for texts in ("notes", "warnings"):
-        type_validator(texts, details.get(texts, []), list[str])
-    type_validator("by_group", by_group := details.get("by_group", {}), dict[str, list[Any]])
+        _check_type(texts, details.get(texts, []), list[str])
+    _check_type("by_group", by_group := details.get("by_group", {}), dict[str, list[Any]])
     for column, values in by_group.items():
         intervals = column == "recall_interval"
-        type_validator(column, values, list[list[float | int]] if intervals else list[float | int])
+        _check_type(column, values, list[list[float | int]] if intervals else list[float | int])
         _require(len(values) == len(groups), f"{column!r} has no value for each group")
         _require(not intervals or all(len(interval) == 2 for interval in values), f"{column!r} holds no pairs")
     if (method := selection.steps[-1].build()) is not None:
@@ -268,8 +269,20 @@ def _typed(cls: type[T], values: Mapping[str, Any]) -> T:
     """The dataclass with these values, each of which must be of its type; `strict` would not check a frozen one."""
     instance = cls(**values)
     for name, kind in get_type_hints(cls).items():
-        type_validator(name, getattr(instance, name), kind)
+        _check_type(name, getattr(instance, name), kind)
     return instance
+
+
+def _check_type(name: str, value: Any, kind: Any) -> None:
+    type_validator(name, value, _spelled_out(kind))
+
+
+def _spelled_out(kind: Any) -> Any:
+    """The type with `A | B` as Union[A, B] wherever it stands: huggingface_hub knows no other unions before 1.0."""
+    parts = tuple(map(_spelled_out, get_args(kind)))
+    if not parts:
+        return kind
+    return Union[parts] if isinstance(kind, UnionType) else get_origin(kind)[parts]  # noqa: UP007
 
 
 def _require(holds: bool, otherwise: str) -> None:

@@ -203,7 +203,10 @@ def test_columns_of_other_types(run, name, array, match, tmp_path):
     with pytest.raises(ArgumentError, match=f"`dataset`: column '{name}'.*{match}"):
         TrainingDynamics.from_dataset(two_of(dataset).select([2, 1, 0]))
     path = tmp_path / "run.parquet"
-    pq.write_table(dataset.data.table, path)
+    try:
+        pq.write_table(dataset.data.table, path)
+    except pa.ArrowNotImplementedError as error:
+        pytest.skip(f"pyarrow writes no such file: {error}")
     with pytest.raises(ArgumentError, match=f"`path`: '{path}': column '{name}'.*{match}"):
         TrainingDynamics.from_parquet(path)
 

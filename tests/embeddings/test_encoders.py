@@ -1,5 +1,6 @@
 """Encoders of every kind against the same model called by hand."""
 
+import importlib.metadata
 import importlib.util
 import json
 import linecache
@@ -88,6 +89,7 @@ def test_images_of_every_mode(ds, embed, tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
+@pytest.mark.skipif(importlib.metadata.version("transformers") < "5", reason="image processors took no grey images")
 def test_convolutions_give_the_mean_over_the_image(ds, embed, tmp_path):
     import torch
     from transformers import ResNetConfig, ResNetModel, ViTImageProcessor
@@ -112,9 +114,8 @@ def test_clip_gives_what_it_calls_features(ds, embed, tmp_path):
     folder = tiny_encoders.clip(tmp_path / "clip")
     model, tokenizer = CLIPModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     with torch.no_grad():
-        expected = [
-            model.get_text_features(**tokenizer(text, return_tensors="pt")).pooler_output[0] for text in ds["text"]
-        ]
+        features = [model.get_text_features(**tokenizer(text, return_tensors="pt")) for text in ds["text"]]
+    expected = [getattr(one, "pooler_output", one)[0] for one in features]  # a tensor before transformers 5
     np.testing.assert_allclose(embed(folder, "text"), torch.stack(expected), atol=1e-6)
     assert embed(folder, "image").shape == (N, 12)
 

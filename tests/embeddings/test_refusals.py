@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -63,6 +64,13 @@ def images(tmp_path, *names):
         pixels = np.random.default_rng(len(name)).integers(0, 256, (12, 10, 3), dtype=np.uint8)
         PIL.Image.fromarray(pixels).save(tmp_path / name)
     return [str(tmp_path / name) for name in names]
+
+
+def test_images_need_pillow(tmp_path, cache, monkeypatch):
+    ds = Dataset.from_dict({"image": images(tmp_path, "one.png")}, features=Features({"image": Image()}))
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(hf_prune.MissingExtraError, match=r'pip install "hf_prune\[images\]"'):
+        hf_prune.embed(ds, Counting(), cache_dir=cache)
 
 
 def test_an_unreadable_image_is_named_by_row_and_file(tmp_path, cache):

@@ -5,10 +5,10 @@ import io
 import numpy as np
 import pytest
 from datasets import Dataset, load_dataset
-from httpx2 import TransportError
 from huggingface_hub import DatasetCard, HfApi
 
 import hf_prune
+from hf_prune.hub.client import TransportError
 from hf_prune.hub.data_files import _patterns
 from tests.hub_server import WRITER, dropped
 

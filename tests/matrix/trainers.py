@@ -7,6 +7,7 @@ import transformers as hf
 from torch.nn import functional
 
 from hf_prune import PruningTrainerCallback
+from tests.arguments import BY_LENGTH
 from tests.matrix import data, losses, models
 from tests.matrix.cells import EPOCHS, Cell, Run, Witness, weights_of
 
@@ -144,7 +145,7 @@ ENCODERS = [
     glue(setting="classification, as run_glue"),
     glue(setting="label smoothing", label_smoothing_factor=0.1),
     glue(setting="gradient accumulation", gradient_accumulation_steps=2),
-    glue(setting="batches of rows of one length", train_sampling_strategy="group_by_length"),
+    glue(setting="batches of rows of one length", **BY_LENGTH),
     glue(setting="two workers", dataloader_num_workers=2),
     glue(setting="columns that are not removed", remove_unused_columns=False),
     glue(setting="bfloat16 by autocast", bf16=True),
@@ -199,7 +200,7 @@ DECODERS = [
 ENCODER_DECODERS = [
     translation("T5", "translation, as run_translation", models.t5),
     translation("T5", "translation, label smoothing", models.t5, label_smoothing_factor=0.1),
-    translation("T5", "translation, by length", models.t5, train_sampling_strategy="group_by_length"),
+    translation("T5", "translation, by length", models.t5, **BY_LENGTH),
     translation("T5", "translation, gradient accumulation", models.t5, gradient_accumulation_steps=2),
     translation("BART", "summaries, as run_summarization", models.bart),
     translation("BART", "summaries, under the plain Trainer", models.bart, of="Trainer"),

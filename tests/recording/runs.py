@@ -8,6 +8,7 @@ from datasets import Dataset
 from transformers import Trainer, TrainingArguments, set_seed
 
 from hf_prune import PruningTrainerCallback
+from tests.arguments import in_order
 
 ROWS = 13
 
@@ -40,7 +41,6 @@ def run(model, columns, folder, losses, *recorders, trainer=Trainer, collate=Non
         "output_dir": str(folder),
         "num_train_epochs": 2,
         "per_device_train_batch_size": 4,
-        "train_sampling_strategy": "sequential",
         "learning_rate": 0.01,
         "save_strategy": "no",
         "logging_strategy": "no",
@@ -58,7 +58,7 @@ def run(model, columns, folder, losses, *recorders, trainer=Trainer, collate=Non
         callbacks=list(recorders),
         **of_trainer,
     )
-    one.train()
+    in_order(one).train()
     weights = torch.cat([tensor.flatten().float() for tensor in model.state_dict().values()])
     values = np.concatenate(seen).reshape(-1, len(dataset)) if seen else None
     return SimpleNamespace(trainer=one, weights=weights, losses=values)

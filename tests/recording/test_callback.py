@@ -228,7 +228,7 @@ class Repeating(torch.utils.data.Sampler):
 def test_of_a_row_that_an_epoch_shows_twice_the_first_pass_counts(text_task, monkeypatch, buffered):
     monkeypatch.setattr(recording, "BUFFERED_VALUES", buffered)
     once, twice = PruningTrainerCallback(features=True), PruningTrainerCallback(features=True)
-    train(text_task, [once], train_sampling_strategy="sequential", num_train_epochs=1, lr_scheduler_type="constant")
+    train(text_task, [once], in_order=True, num_train_epochs=1, lr_scheduler_type="constant")
     trainer = text_task.trainer(callbacks=[twice], num_train_epochs=1, lr_scheduler_type="constant")
     monkeypatch.setattr(trainer, "_get_train_sampler", lambda *args: Repeating(len(text_task.dataset)))
     trainer.train()

@@ -34,6 +34,7 @@ from transformers import (
 )
 
 from hf_prune import ArgumentError, PruningTrainerCallback
+from tests.arguments import OF_5
 from tests.recording.runs import ROWS, assert_exact, own_loss, run
 
 WORDS, TOKENS, IMAGE = 20, 8, 19
@@ -84,9 +85,10 @@ def images_and_texts():
 
 
 def qwen():
-    text = {**DECODER, "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}}
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}
+    text = {**DECODER, "rope_parameters" if OF_5 else "rope_scaling": rope}
     vision = {"depth": 1, "hidden_size": 16, "num_heads": 2, "intermediate_size": 16, "out_hidden_size": 16}
-    special = {"image_token_id": WORDS - 1, "video_token_id": WORDS - 2}
+    special = {"image_token_id": WORDS - 1, "video_token_id": WORDS - 2, "vision_start_token_id": WORDS - 3}
     return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=vision, **special))
 
 

@@ -71,7 +71,6 @@ def train(model, loss, columns, folder, *callbacks, **options):
         num_train_epochs=EPOCHS,
         per_device_train_batch_size=4,
         learning_rate=0.01,
-        train_sampling_strategy="sequential",
         save_strategy="no",
         logging_strategy="no",
         report_to="none",

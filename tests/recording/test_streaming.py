@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hf_prune import ArgumentError, PruningTrainerCallback
+from tests.arguments import OF_5
 from tests.recording.witness import assert_same_dynamics, refuse, train
 
 
@@ -30,7 +31,7 @@ def test_streaming_with_positions(task, accumulation):
     assert torch.equal(run(recorder), run())
     plain = PruningTrainerCallback(features=True)
     counted = {"max_steps": 11, "lr_scheduler_type": "constant", "gradient_accumulation_steps": accumulation}
-    train(task, [plain], train_sampling_strategy="sequential", **counted)
+    train(task, [plain], in_order=True, **counted)
     np.testing.assert_array_equal(recorder.dynamics["loss"][0], plain.dynamics["loss"][0])
     if accumulation == 1:  # else the Trainer ends a stream's epochs elsewhere
         assert_same_dynamics(recorder.dynamics, plain.dynamics)
@@ -51,6 +52,7 @@ def test_streams_that_do_not_fit(text_task, given, message):
         trainer.train()
 
 
+@pytest.mark.skipif(not OF_5, reason="the Trainer ends a run that goes on after a stream's first epoch")
 def test_a_stream_that_goes_on_says_what_it_records(text_task, tmp_path, caplog):
     rows = text_task.dataset.add_column("position", np.arange(37)).to_iterable_dataset()
     options = {"train_dataset": rows, "max_steps": 8, "save_strategy": "steps", "save_steps": 6}

@@ -26,6 +26,7 @@ from hf_prune.dynamics.formulas import signals_of as signals_of_task
 from hf_prune.recording import tasks
 from hf_prune.recording.guess import task_of
 from hf_prune.recording.tasks import example_signals
+from tests.arguments import in_order
 
 N, TOKENS, WORDS = 13, 6, 11
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -175,7 +176,6 @@ def trained(name, folder, *recorders):
         str(folder),
         num_train_epochs=2,
         per_device_train_batch_size=1,  # so that the model's own loss is that of the row
-        train_sampling_strategy="sequential",
         learning_rate=0.01,
         save_strategy="no",
         report_to="none",
@@ -185,7 +185,7 @@ def trained(name, folder, *recorders):
     losses = []
     model.register_forward_hook(lambda module, args, output: losses.append(float(output["loss"])))
     dataset = Dataset.from_dict(features)
-    Trainer(model, arguments, train_dataset=dataset, callbacks=list(recorders)).train()
+    in_order(Trainer(model, arguments, train_dataset=dataset, callbacks=list(recorders))).train()
     weights = torch.cat([tensor.flatten().float() for tensor in model.state_dict().values()])
     return dataset, np.array(losses).reshape(2, N), weights
 
