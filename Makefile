@@ -72,14 +72,11 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.torch
 	$(BIN)/python -m pip install --editable '.[dev]'
 	touch $@
 
-# Without torch's own requirements, which would be newer than the lowest. pandas is nobody's by name here; 2.2.2 is the
-# first for numpy 2.
+# Without torch's own requirements, which would be newer than the lowest.
 $(LOWEST)/.test: pyproject.toml
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --no-deps $(TORCH) uv
-	echo 'pandas==2.2.2' >$(LOWEST)/constraints.txt
-	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct \
-		--constraints $(LOWEST)/constraints.txt --editable '.[test]' $(TORCH)
+	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[test]' $(TORCH)
 	touch $@
 
 # Pinned, because a plain `torch` may bring gigabytes of CUDA libraries that nothing here uses.
