@@ -49,18 +49,19 @@ from hf_prune.selection.selection import Selection as Selection
 from hf_prune.signals.signals import Signals as Signals
 
 if TYPE_CHECKING:
-    from hf_prune import comparison as comparison
     from hf_prune import metrics as metrics
     from hf_prune import plots as plots
     from hf_prune import testing as testing
+    from hf_prune.comparison.results import Comparison as Comparison
     from hf_prune.embeddings.compute import embed as embed
     from hf_prune.recording.callback import PruningTrainerCallback as PruningTrainerCallback
     from hf_prune.recording.lightning import LightningPruningCallback as LightningPruningCallback
 
 __version__ = "0.1.0"
 
-_MODULES = ("comparison", "metrics", "plots", "testing")
+_MODULES = ("metrics", "plots", "testing")
 _LATE = {
+    "Comparison": "hf_prune.comparison.results",
     "LightningPruningCallback": "hf_prune.recording.lightning",
     "PruningTrainerCallback": "hf_prune.recording.callback",
     "embed": "hf_prune.embeddings.compute",
