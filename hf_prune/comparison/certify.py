@@ -82,6 +82,17 @@ class Certificate:
         """The share of the rows that only one of the two predicts right."""
         return (self.worse + self.better) / self.rows if self.rows else math.nan
 
+    @property
+    def is_refuted(self) -> bool:
+        """Whether these rows show a loss, and one above the limit: the opposite of a promise, at the same confidence.
+
+        By McNemar's exact test: of two models that lose nothing each disagreement is as likely to be either.
+        """
+        from scipy.stats import binom
+
+        chance = binom.sf(self.worse - 1, self.worse + self.better, 0.5)
+        return bool(self.worse and self.loss > self.max_loss and chance <= 1 - self.confidence)
+
     @cached_property
     def limit(self) -> float:
         """About the smallest limit that these rows could certify with this confidence; see `upper_limit`.
