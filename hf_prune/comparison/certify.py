@@ -31,6 +31,9 @@ from hf_prune.recalls import CONFIDENCE
 FINEST = 1e-4
 """Steps in which the limit that rows could certify is sought."""
 
+POWER = 0.8
+"""The probability with which rows that are named as enough do certify, where nothing is lost in truth."""
+
 SPREAD = 6.0
 """Standard deviations of N around its mean that are summed; what lies beyond has a probability of some 1e-8."""
 
@@ -102,12 +105,11 @@ class Certificate:
         limit = upper_limit(self.worse, self.better, self.rows, self.confidence)
         return min(limit, self.max_loss) if self.passed else limit
 
-    @property
-    def rows_needed(self) -> int:
-        """About how many rows certify the limit in 4 of 5 tries, if models that disagree as often lose nothing."""
+    def rows_for(self, power: float) -> int:
+        """About how many rows certify with this probability, if models that disagree as often lose nothing."""
         # Of models that never disagreed on m rows all that is known is that they do on fewer than 1 in m.
         seen = (self.worse + self.better + 1) / (self.rows + 1)
-        return rows_needed(seen, self.max_loss, self.confidence)
+        return rows_needed(seen, self.max_loss, self.confidence, power)
 
 
 def certify(
@@ -205,7 +207,7 @@ def most_worse(rows: int, max_loss: float, confidence: float = CONFIDENCE) -> ND
     return np.clip(most, -1, disagreements).astype(np.int64)
 
 
-def rows_needed(disagreement: float, max_loss: float, confidence: float = CONFIDENCE, power: float = 0.8) -> int:
+def rows_needed(disagreement: float, max_loss: float, confidence: float = CONFIDENCE, power: float = POWER) -> int:
     """About how many held-out rows certify the limit with probability `power`, where nothing is lost in truth.
 
     d ((z_confidence + z_power) / max_loss)^2 by the normal approximation, and what the exact test takes more, which is

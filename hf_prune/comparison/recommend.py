@@ -99,7 +99,7 @@ def recommend(
     limit = real_number("max_loss", max_loss, at_least=0, below=1)
     level = real_number("confidence", confidence, at_least=0.5, below=1)
     if limit == 0:
-        raise ArgumentError("`max_loss`: wanted more than 0, as in max_loss=0.01: no rows show that nothing is lost")
+        raise ArgumentError("`max_loss`: wanted more than 0, as in max_loss=0.01, which is a point of accuracy")
     parts = read_parts(
         dataset,
         test,

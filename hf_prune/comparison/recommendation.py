@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from datasets import Dataset
 
-from hf_prune.comparison.certify import Certificate, fewest_rows
+from hf_prune.comparison.certify import POWER, Certificate, fewest_rows
 from hf_prune.comparison.results import size_text
 from hf_prune.groups import printable
 
@@ -49,7 +49,7 @@ class SizeTest:
     def is_refuted(self) -> bool:
         """Whether the rows speak against the limit, rather than being too few to speak for it."""
         failed = [one for one in self.certificates if not one.passed]
-        return any(one.is_refuted for one in failed) or all(one.rows >= one.rows_needed for one in failed)
+        return any(one.is_refuted for one in failed) or all(one.rows >= one.rows_for(POWER) for one in failed)
 
     def __str__(self) -> str:
         one, size = self.clearest, f"{size_text(self.keep)} ({self.kept:,} rows)"
@@ -110,12 +110,12 @@ class Recommendation:
 
     @property
     def rows_needed(self) -> int | None:
-        """About how many rows would have to certify, where they are too few: see Certificate.rows_needed."""
+        """About how many rows would have to certify, so that all pass in 4 of 5 tries if nothing is lost in truth."""
         if self.verdict != "can't say":
             return None
-        failed = [one for one in self.tested[0].certificates if not one.passed]
-        total = sum(one.rows for one in self.tested[0].certificates)
-        return max(round(one.rows_needed * total / max(1, one.rows)) for one in failed)
+        certificates = self.tested[0].certificates
+        total, power = sum(one.rows for one in certificates), POWER ** (1 / len(certificates))
+        return max(round(one.rows_for(power) * total / max(1, one.rows)) for one in certificates if not one.passed)
 
     def __str__(self) -> str:
         lines = [self._decision(), *(f"  {tested}" for tested in self.tested)]

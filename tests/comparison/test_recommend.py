@@ -5,7 +5,7 @@ import pytest
 from datasets import Dataset
 
 import hf_prune
-from hf_prune.comparison.certify import Certificate, certify, fewest_rows
+from hf_prune.comparison.certify import Certificate, certify, fewest_rows, rows_needed
 from hf_prune.comparison.parts import split_by_class
 from hf_prune.comparison.proxy import Proxy
 from hf_prune.comparison.recommendation import Recommendation, SizeTest
@@ -73,7 +73,13 @@ def test_as_many_rows_as_were_named_are_enough_for_models_that_agree():
     full = np.ones(5000, dtype=bool)
     few = certify(full[:100], full[:100], 0.02)
     assert not few.passed
-    assert certify(full[: few.rows_needed], full[: few.rows_needed], 0.02).passed
+    assert certify(full[: few.rows_for(0.8)], full[: few.rows_for(0.8)], 0.02).passed
+
+
+def test_of_several_classes_so_many_rows_are_named_that_all_pass_together():
+    certificates = tuple(Certificate(name, 100, 5, 5, 0.05, 0.95, 0.3) for name in "abcd")
+    answer = Recommendation("can't say", "worst_class", 0.05, 0.95, 100, (SizeTest("d2", 0.5, 50, certificates),), {})
+    assert answer.rows_needed == 4 * rows_needed(11 / 101, 0.05, power=0.8**0.25)
 
 
 def test_nothing_is_trained_where_no_test_could_pass(monkeypatch):
