@@ -13,9 +13,9 @@ T most probable. What is left is the largest probability over d, which is taken 
 and finer where it is large. So the test holds its level at every m and d, not only where m is large, and costs some
 tenth more rows than one that trusts the normal distribution.
 
-Reference: exact unconditional tests of non-inferiority for matched pairs, as in Sidik, *Exact unconditional tests for
-testing non-inferiority in matched-pairs design*, Statistics in Medicine 22 (2003), with another statistic; McNemar,
-*Note on the sampling error of the difference between correlated proportions or percentages*, Psychometrika 12 (1947).
+Reference: Hsueh, Liu and Chen, *Unconditional exact tests for equivalence or noninferiority for paired binary
+endpoints*, Biometrics 57 (2001), with another statistic; McNemar, *Note on the sampling error of the difference between
+correlated proportions or percentages*, Psychometrika 12 (1947).
 """
 
 import math
@@ -87,7 +87,7 @@ class Certificate:
 
     @property
     def is_refuted(self) -> bool:
-        """Whether these rows show a loss, and one above the limit: the opposite of a promise, at the same confidence.
+        """Whether these rows show at the same confidence that something is lost, and lose more than the limit.
 
         By McNemar's exact test: of two models that lose nothing each disagreement is as likely to be either.
         """

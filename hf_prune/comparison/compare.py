@@ -64,7 +64,8 @@ def compare(
     methods prune by, from the training rows alone; the test part takes no part in any selection. Every model takes as
     many optimiser steps as the one on all rows, which is repeated random subsets (RS2), too. Always in it are all rows
     for keep x steps, random and class-balanced random rows, and, where dynamics and embeddings are there, these with
-    the cutoff. A method with a picking order prunes once a seed, for all sizes.
+    the cutoff. A method with a picking order prunes once a seed, for all sizes. The best of many lines looks better
+    than it is; `recommend` promises what it says on rows that had no say.
 
     Args:
         dataset: rows with labels.

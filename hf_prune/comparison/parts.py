@@ -1,10 +1,11 @@
 """The parts of the user's data: rows to train on, and rows that neither training nor selection sees."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from numpy.typing import NDArray
 
 from hf_prune.arguments import did_you_mean
@@ -36,6 +37,7 @@ class Part:
         embeddings = None if self.embeddings is None else self.embeddings[rows]
         return Part(self.rows.select(rows), self.labels[rows], embeddings)
 
+    @cached_property
     def digest(self) -> list[str]:
         """What tells these rows from others: of what a proxy reads where there are embeddings, else of all columns."""
         if self.embeddings is not None:
@@ -68,6 +70,11 @@ def read_parts(
         test: the rows to hold out, or their share of each class of `dataset`; the same rows always.
         embeddings: of `dataset`, by which its share is told from `test_embeddings`, which are those of a dataset.
     """
+    if isinstance(dataset, DatasetDict):
+        raise ArgumentTypeError(
+            f"`dataset`: wanted one split and not {list(dataset)}; pass as dataset the split to prune, and as test= "
+            'another, as in ds["train"], test=ds["test"]'
+        )
     for name, rows in {"dataset": dataset, "test": test}.items():
         if not isinstance(rows, Dataset) and (name == "dataset" or not isinstance(rows, float)):
             wanted = "a datasets.Dataset" + (" or a share of the rows, as in test=0.2" if name == "test" else "")

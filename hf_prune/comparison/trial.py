@@ -120,9 +120,5 @@ class Trial:
         else:
             assert self.proxy is not None, "checked before"
             model = asdict(self.proxy.model)
-        content = [FORMAT, model, self._digest, held_out.digest(), array_digest(positions), seed, share]
+        content = [FORMAT, model, self.parts.train.digest, held_out.digest, array_digest(positions), seed, share]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
-
-    @cached_property
-    def _digest(self) -> list[str]:
-        return self.parts.train.digest()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 
 import hf_prune
 from hf_prune.comparison.parts import read_parts, split_by_class
@@ -228,3 +228,5 @@ def test_wrong_arguments_cost_no_training(animals):
 def test_only_datasets():
     with pytest.raises(hf_prune.ArgumentTypeError, match=r"`dataset`: wanted a datasets\.Dataset, got list"):
         hf_prune.compare([1, 2])
+    with pytest.raises(hf_prune.ArgumentTypeError, match=r"wanted one split and not \['train', 'test'\]; pass as"):
+        hf_prune.compare(DatasetDict(train=blobs(9)[0], test=blobs(9)[0]))
