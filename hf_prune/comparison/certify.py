@@ -14,8 +14,8 @@ and finer where it is large. So the test holds its level at every m and d, not o
 tenth more rows than one that trusts the normal distribution.
 
 Reference: Hsueh, Liu and Chen, *Unconditional exact tests for equivalence or noninferiority for paired binary
-endpoints*, Biometrics 57 (2001), with another statistic; McNemar, *Note on the sampling error of the difference between
-correlated proportions or percentages*, Psychometrika 12 (1947).
+endpoints*, Biometrics 57 (2001), with another statistic; McNemar, *Note on the sampling error of the difference
+between correlated proportions or percentages*, Psychometrika 12 (1947).
 """
 
 import math
@@ -87,14 +87,17 @@ class Certificate:
 
     @property
     def is_refuted(self) -> bool:
-        """Whether these rows show at the same confidence that something is lost, and lose more than the limit.
+        """Whether these rows lose more than the limit, and would not if it were chance: the opposite of a promise.
 
-        By McNemar's exact test: of two models that lose nothing each disagreement is as likely to be either.
+        Either McNemar's exact test shows at the same confidence that something is lost (of two models that lose
+        nothing each disagreement is as likely to be either), or there are as many rows as should have been enough.
         """
         from scipy.stats import binom
 
+        if not self.worse or self.loss <= self.max_loss:
+            return False
         chance = binom.sf(self.worse - 1, self.worse + self.better, 0.5)
-        return bool(self.worse and self.loss > self.max_loss and chance <= 1 - self.confidence)
+        return bool(chance <= 1 - self.confidence or self.rows >= self._rows_for(0.0, POWER))
 
     @cached_property
     def limit(self) -> float:
@@ -105,11 +108,20 @@ class Certificate:
         limit = upper_limit(self.worse, self.better, self.rows, self.confidence)
         return min(limit, self.max_loss) if self.passed else limit
 
-    def rows_for(self, power: float) -> int:
-        """About how many rows certify with this probability, if models that disagree as often lose nothing."""
+    def rows_for(self, power: float = POWER) -> int:
+        """About how many rows certify with this probability, if models that disagree as often lose nothing.
+
+        Where there are as many already, if they lose what they lost here; as many as for no loss where that is more
+        than the limit.
+        """
+        needed = self._rows_for(0.0, power)
+        lost = self.loss if self.rows >= needed and self.loss < self.max_loss else 0.0
+        return self._rows_for(max(0.0, lost), power)
+
+    def _rows_for(self, loss: float, power: float) -> int:
         # Of models that never disagreed on m rows all that is known is that they do on fewer than 1 in m.
         seen = (self.worse + self.better + 1) / (self.rows + 1)
-        return rows_needed(seen, self.max_loss, self.confidence, power)
+        return rows_needed(seen, self.max_loss, self.confidence, power, loss=loss)
 
 
 def certify(
@@ -207,22 +219,25 @@ def most_worse(rows: int, max_loss: float, confidence: float = CONFIDENCE) -> ND
     return np.clip(most, -1, disagreements).astype(np.int64)
 
 
-def rows_needed(disagreement: float, max_loss: float, confidence: float = CONFIDENCE, power: float = POWER) -> int:
-    """About how many held-out rows certify the limit with probability `power`, where nothing is lost in truth.
+def rows_needed(
+    disagreement: float, max_loss: float, confidence: float = CONFIDENCE, power: float = POWER, *, loss: float = 0.0
+) -> int:
+    """About how many held-out rows certify the limit with probability `power`.
 
-    d ((z_confidence + z_power) / max_loss)^2 by the normal approximation, and what the exact test takes more, which is
-    a tenth and a quarter of the limit's share. Models that disagree on fewer rows than the limit save none.
+    d ((z_confidence + z_power) / (max_loss - loss))^2 by the normal approximation, and what the exact test takes more,
+    which is a tenth and a quarter of the limit's share. Models that disagree on fewer rows than the limit save none.
 
     Args:
         disagreement: d, the share of rows that only one of the two models predicts right.
+        loss: what is lost in truth, below the limit.
 
-    >>> rows_needed(0.1, 0.02)
-    1786
+    >>> rows_needed(0.1, 0.02), rows_needed(0.1, 0.02, loss=0.01)
+    (1786, 7141)
     """
     from scipy.stats import norm
 
     varying = max(disagreement, max_loss) + max_loss / 4
-    needed = PRICE * varying * ((norm.ppf(confidence) + norm.ppf(power)) / max_loss) ** 2
+    needed = PRICE * varying * ((norm.ppf(confidence) + norm.ppf(power)) / (max_loss - loss)) ** 2
     return math.ceil(float(needed))
 
 

@@ -47,9 +47,8 @@ class SizeTest:
 
     @property
     def is_refuted(self) -> bool:
-        """Whether the rows speak against the limit, rather than being too few to speak for it."""
-        failed = [one for one in self.certificates if not one.passed]
-        return any(one.is_refuted for one in failed) or all(one.rows >= one.rows_for(POWER) for one in failed)
+        """Whether the rows speak against the limit, rather than not clearly enough for it."""
+        return any(one.is_refuted for one in self.certificates)
 
     def __str__(self) -> str:
         one, size = self.clearest, f"{size_text(self.keep)} ({self.kept:,} rows)"
@@ -74,8 +73,8 @@ class Recommendation:
     `print(recommendation)` says it in words.
 
     Attributes:
-        verdict: "prune"; "don't prune", where the held-out rows speak against the largest size; or "can't say", where
-            they are too few.
+        verdict: "prune"; "don't prune", where the held-out rows lose more than the limit at the first size that is
+            tested; or "can't say", where they are too few to tell.
         coreset: the rows to keep, with their record in `.selection`; None unless the verdict is "prune".
         method: its name, and `arguments` those of `prune`; None likewise.
         on, max_loss, confidence: as they were asked for.
@@ -110,7 +109,7 @@ class Recommendation:
 
     @property
     def rows_needed(self) -> int | None:
-        """About how many rows would have to certify, so that all pass in 4 of 5 tries if nothing is lost in truth."""
+        """About how many rows would have to certify, so that all pass in 4 of 5 tries: see Certificate.rows_for."""
         if self.verdict != "can't say":
             return None
         certificates = self.tested[0].certificates
@@ -119,7 +118,9 @@ class Recommendation:
 
     def __str__(self) -> str:
         lines = [self._decision(), *(f"  {tested}" for tested in self.tested)]
-        if self.is_confirmed:
+        if self.is_confirmed and self.verdict != "prune":
+            lines.append("  No other size was tried with `confirm`; pass larger ones alone, as in keep=[0.9].")
+        elif self.is_confirmed:
             lines.append("  It holds for the two models that `confirm` trained; others vary as their seeds do.")
         elif self.verdict == "prune":
             lines.append(
@@ -129,20 +130,21 @@ class Recommendation:
         return "\n".join(lines)
 
     def _decision(self) -> str:
-        limit = f"at most {points(self.max_loss)} {MEASURES[self.on]}, at {self.confidence:.0%} confidence"
+        limit = f"{points(self.max_loss)} {MEASURES[self.on]}, at {self.confidence:.0%} confidence"
         if self.promised is not None:
             return (
                 f"Keep {self.promised.kept:,} of {self.rows:,} rows ({size_text(self.promised.keep)}) by "
-                f"{self.method!r}: against all rows a model loses {limit}."
+                f"{self.method!r}: against all rows a model loses at most {limit}."
             )
         largest = self.tested[0]
         failed = max((one for one in largest.certificates if not one.passed), key=lambda one: one.p_value)
         if self.verdict == "don't prune":
-            return f"Don't prune: keeping {size_text(largest.keep)} loses more, or too much to promise {limit}."
+            return f"Don't prune: keeping {size_text(largest.keep)} loses more than {limit}."
         whose = "" if failed.name == ALL else f" of {printable(failed.name)}"
         return (
-            f"Can't say: too few held-out rows to promise a loss of {limit}. It takes about {self.rows_needed:,} that "
-            f"certify; there are {failed.rows:,}{whose}, which could certify a limit of {points(failed.limit)}."
+            f"Can't say: too few held-out rows to promise a loss of at most {limit}. It takes about "
+            f"{self.rows_needed:,} that certify; there are {failed.rows:,}{whose}, which could certify a limit of "
+            f"{points(failed.limit)}."
         )
 
 

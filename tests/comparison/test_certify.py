@@ -122,7 +122,7 @@ def test_as_many_rows_as_are_named_certify_in_four_of_five_tries(disagreement, m
     n = np.arange(rows + 1)
     chance = binom.pmf(n, rows, disagreement) @ binom.cdf(most_worse(rows, max_loss), n, 0.5)
     assert 0.8 < chance < 0.97
-    assert Certificate("", 999, 50, 49, 0.02, 0.95, 1.0).rows_for(0.8) == rows_needed(0.1, 0.02)
+    assert Certificate("", 999, 50, 49, 0.02, 0.95, 1.0).rows_for() == rows_needed(0.1, 0.02)
 
 
 def passes(rng, rows, max_loss, disagreement, loss):

@@ -95,7 +95,7 @@ def test_nothing_is_trained_where_no_test_could_pass(monkeypatch):
 def test_where_much_is_lost_it_says_not_to_prune():
     _, answer = recommended(n=4000, spread=2, keep=[2], max_loss=0.02)
     assert (answer.verdict, answer.coreset, answer.promised) == ("don't prune", None, None)
-    assert str(answer).startswith("Don't prune: keeping 2 loses more, or too much to promise at most 2 points")
+    assert str(answer).startswith("Don't prune: keeping 2 loses more than 2 points on average")
 
 
 def test_rows_that_speak_against_the_limit():
@@ -103,14 +103,21 @@ def test_rows_that_speak_against_the_limit():
     assert kept.is_refuted
     answer = Recommendation("don't prune", "average", 0.02, 0.95, 100, (kept,), {})
     assert str(answer).splitlines() == [
-        "Don't prune: keeping 50% loses more, or too much to promise at most 2 points on average, at 95% confidence.",
+        "Don't prune: keeping 50% loses more than 2 points on average, at 95% confidence.",
         "  50% (50 rows) by 'random': not certified; of 1,000 held-out rows 120 are right with all rows alone, 30 "
         "with these alone, a loss of 9 points",
     ]
     # A few rows of one class that happen to be lost say nothing.
     assert not SizeTest("random", 0.5, 50, (Certificate("owl", 30, 2, 1, 0.02, 0.95, 0.7),)).is_refuted
-    # Many rows that lose half of the limit: a tenth of a chance to certify it, but no want of rows.
-    assert SizeTest("random", 0.5, 50, (Certificate("all", 20000, 300, 50, 0.0126, 0.95, 0.4),)).is_refuted
+    # Many rows that lose less than the limit are not against it.
+    assert not SizeTest("random", 0.5, 50, (Certificate("all", 20000, 300, 50, 0.0126, 0.95, 0.4),)).is_refuted
+
+
+def test_rows_that_would_be_enough_for_no_loss_are_named_for_the_loss_that_was_seen():
+    half = Certificate("all", 5000, 300, 250, 0.02, 0.95, 0.1)
+    assert half.rows_for() == rows_needed(551 / 5001, 0.02, loss=0.01) > 5000
+    few = Certificate("all", 500, 30, 25, 0.02, 0.95, 0.1)
+    assert few.rows_for() == rows_needed(56 / 501, 0.02) > 500
 
 
 def test_sizes_after_one_that_fails_are_not_tested(monkeypatch):
@@ -206,6 +213,9 @@ def test_confirm_may_refute_the_proxy():
 
     _, answer = recommended(confirm=confirm)
     assert (answer.verdict, answer.coreset) == ("don't prune", None)
+    assert str(answer).splitlines()[-1] == (
+        "  No other size was tried with `confirm`; pass larger ones alone, as in keep=[0.9]."
+    )
 
 
 def test_confirmed_models_are_kept_in_the_folder(tmp_path):
