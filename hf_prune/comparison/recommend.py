@@ -73,7 +73,8 @@ def recommend(
         max_loss: the limit in (0, 1), a share of rows: 0.01 is a point of accuracy.
         on: what may lose no more: the "average", every class ("worst_class"), or every group ("worst_group").
         confidence: of the promise.
-        by: for groups a column of `dataset` and of `test`, or a tuple of columns, whose combinations are the groups.
+        by: for groups a column of `dataset` and of `test`, or a tuple of columns, whose combinations are the groups;
+            random rows balanced by them are proposed, too.
         test: a dataset that is held out, or a share of each class of `dataset`.
         confirm: a function (rows, held_out, seed, share) that trains your model, as `train` of `compare`. It is called
             twice, for all rows and for the coreset that the proposal chose: the smallest that lost half of the limit
@@ -112,6 +113,8 @@ def recommend(
     trial = Trial(parts, dynamics, None, folder)
     judge = trial if confirm is None else Trial(parts, None, confirm, folder, argument="confirm")
     chosen = all_methods(methods, trial)
+    if by is not None:
+        chosen |= {"random, group-balanced": {"method": "random", "quotas": "equal", "by": by}}
     sizes = sorted(
         plain_sizes(keep, len(parts.train.labels)), key=lambda size: -resolve_keep(size, len(parts.train.labels))
     )

@@ -174,6 +174,7 @@ def test_every_class_or_group_is_certified(on, by, names):
     assert {one.name for one in answer.tested[0].certificates} == set(names)
     assert sum(one.rows for one in answer.tested[0].certificates) == pytest.approx(1200, abs=2)
     assert f"at most 8 points in any {'class' if by is None else 'group'}" in str(answer)
+    assert (("random, group-balanced", 0.3) in answer.proposals) == (by is not None)
 
 
 def test_a_group_that_nothing_holds_out_is_not_promised():
