@@ -32,7 +32,7 @@ PROPOSING = 0.25
 """Share of the held-out rows of each class on which sizes and methods are proposed; the others certify."""
 
 MARGIN = 0.5
-"""With `confirm=` the smallest size is proposed whose loss on the proposal's rows is this share of the limit."""
+"""A size is proposed if on the proposal's rows it and all larger ones lose no more than this share of the limit."""
 
 
 def recommend(
@@ -56,12 +56,13 @@ def recommend(
 ) -> Recommendation:
     """The smallest coreset whose loss against all rows is certified to be within a limit, or "don't prune".
 
-    A quarter of the held-out rows proposes: by these the method of each size is chosen. The others certify, and had
-    no say in that; they are taken to be independent draws of what the model will meet. For each size, from the largest
-    down, the two models, of the coreset and of all rows, predict the same rows, and an exact test rejects that the
-    loss is the limit or more; at the first size that fails it ends. So many sizes cost no confidence: a false promise
-    needs a false rejection at the first size that breaks the limit. For the worst class or group every one of them
-    must pass, which promises that none loses as much, and so neither does the lowest recall.
+    A quarter of the held-out rows proposes a method: the one that on these loses no more than half of the limit down
+    to the smallest size. The others certify, and had no say in that; they are taken to be independent draws of what
+    the model will meet. For each size, from the largest down, the two models, of the coreset and of all rows, predict
+    the same rows, and an exact test rejects that the loss is the limit or more; at the first size that fails it ends.
+    So many sizes cost no confidence: a false promise needs a false rejection at the first size that breaks the limit.
+    For the worst class or group every one of them must pass, which promises that none loses as much, and so neither
+    does the lowest recall.
 
     What is promised: with probability `confidence` or more over the draw of the rows that certify, no promise is
     given whose two models differ by `max_loss` or more on the population that these rows are drawn from. It is of two
@@ -77,8 +78,8 @@ def recommend(
             random rows balanced by them are proposed, too.
         test: a dataset that is held out, or a share of each class of `dataset`.
         confirm: a function (rows, held_out, seed, share) that trains your model, as `train` of `compare`. It is called
-            twice, for all rows and for the coreset that the proposal chose: the smallest that lost half of the limit
-            or less there. The promise is then of these two models, and the proxy sees no row that certifies.
+            twice, for all rows and for the smallest coreset that the proposal found within half of the limit. The
+            promise is then of these two models, and the proxy sees no row that certifies.
 
     Returns:
         A Recommendation with the coreset, whose record has positions in `dataset`, and every certificate.
@@ -126,16 +127,14 @@ def recommend(
     column = find_label_column(dataset, label_column)
     count = whole_number("seeds", seeds, at_least=1)
     proposals, selections = _proposed(trial, proposing, chosen, sizes, count, column)
-    best = {size: min(chosen, key=lambda name: proposals[name, size]) for size in sizes}
-    if confirm is not None:
-        good = takewhile(lambda size: proposals[best[size], size] <= MARGIN * limit, sizes)
-        sizes = [*sizes[:1], *good][-1:]
-    tested = tuple(_certified(judge, certifying, question, best, sizes, selections))
+    name, smallest = _best(proposals, chosen, sizes, limit)
+    to_test = {size: selections[name, size] for size in (sizes if confirm is None else [smallest])}
+    tested = tuple(_certified(judge, certifying, question, name, to_test))
     answer = question.answer(tested, proposals, is_confirmed=confirm is not None)
     if answer.promised is None:
         return answer
-    name, size = str(answer.promised.method), answer.promised.keep
-    coreset = _of_dataset(dataset, parts, selections[name, size])
+    size = answer.promised.keep
+    coreset = _of_dataset(dataset, parts, to_test[size])
     return replace(answer, coreset=coreset, method=name, arguments={**chosen[name], "keep": size, "seed": 0})
 
 
@@ -243,27 +242,38 @@ def _proposed(
     return {cell: float(np.mean(values)) for cell, values in losses.items()}, of_first
 
 
+def _best(
+    proposals: Mapping[tuple[str, float | int], float], methods: Methods, sizes: Sizes, max_loss: float
+) -> tuple[str, float | int]:
+    """The method that stays within the margin down to the smallest size, and that size; of equals the least loss."""
+
+    def within(name: str) -> list[float | int]:
+        return list(takewhile(lambda size: proposals[name, size] <= MARGIN * max_loss, sizes))
+
+    name = min(methods, key=lambda name: (-len(within(name)), sum(proposals[name, size] for size in sizes)))
+    return name, [sizes[0], *within(name)][-1]
+
+
 def _certified(
     trial: Trial,
     certifying: _Watched,
     question: _Question,
-    best: Mapping[float | int, str],
-    sizes: Sizes,
-    selections: Mapping[tuple[str, float | int], Selection],
+    method: str,
+    selections: Mapping[float | int, Selection],
 ) -> Iterator[SizeTest]:
-    """Each size in turn, by its best method, up to the first that fails."""
+    """Each size in turn, up to the first that fails."""
     rows = trial.parts.train.rows
 
     def right(chosen: Dataset) -> NDArray[np.bool_]:
         return certifying.right(trial.predictions(chosen, positions_in(rows, chosen), certifying.part, 0))
 
     full = right(rows)
-    for size in sizes:
-        chosen = rows_of(rows, selections[best[size], size])
+    for size, selection in selections.items():
+        chosen = rows_of(rows, selection)
         certificates = certify_groups(
             full, right(chosen), certifying.codes, certifying.names, question.max_loss, confidence=question.confidence
         )
-        tested = SizeTest(best[size], size, len(chosen), certificates)
+        tested = SizeTest(method, size, len(chosen), certificates)
         yield tested
         if not tested.passed:
             return

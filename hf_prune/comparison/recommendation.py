@@ -80,7 +80,7 @@ class Recommendation:
         on, max_loss, confidence: as they were asked for.
         tested: the sizes that were tested, in this order; a size after one that failed was not.
         proposals: for each method and size the loss on the proposal's rows, a mean over seeds, on average or of the
-            worst class or group. Methods were chosen by it; it carries no promise.
+            worst class or group. The method was chosen by it; it carries no promise.
         is_confirmed: whether the models are the user's own, by `confirm`, and not the proxy.
         rows: the training rows that coresets are of.
     """

@@ -8,6 +8,7 @@ import hf_prune
 from hf_prune.comparison.certify import Certificate, certify, fewest_rows, rows_needed
 from hf_prune.comparison.parts import split_by_class
 from hf_prune.comparison.proxy import Proxy
+from hf_prune.comparison.recommend import _best
 from hf_prune.comparison.recommendation import Recommendation, SizeTest
 from tests.comparison.animals import blobs
 
@@ -118,6 +119,20 @@ def test_rows_that_would_be_enough_for_no_loss_are_named_for_the_loss_that_was_s
     assert half.rows_for() == rows_needed(551 / 5001, 0.02, loss=0.01) > 5000
     few = Certificate("all", 500, 30, 25, 0.02, 0.95, 0.1)
     assert few.rows_for() == rows_needed(56 / 501, 0.02) > 500
+
+
+def test_the_method_that_stays_within_half_of_the_limit_down_to_the_smallest_size_is_proposed():
+    sizes = [0.9, 0.5, 0.1]
+    losses = {
+        "lucky in the middle": (0.02, -0.05, 0.04),
+        "best": (0.001, 0.009, 0.05),
+        "as far, and worse": (0.002, 0.009, 0.06),
+        "only the largest": (-0.01, 0.011, 0.0),
+    }
+    proposals = {(name, size): loss for name, row in losses.items() for size, loss in zip(sizes, row, strict=True)}
+    assert _best(proposals, {name: {} for name in losses}, sizes, 0.02) == ("best", 0.5)
+    nothing = dict.fromkeys(proposals, 0.1)
+    assert _best(nothing, {name: {} for name in losses}, sizes, 0.02) == ("lucky in the middle", 0.9)
 
 
 def test_sizes_after_one_that_fails_are_not_tested(monkeypatch):
