@@ -17,7 +17,7 @@ from hf_prune.comparison.runs import Methods, Run, Sizes, check_methods, plain_s
 from hf_prune.comparison.trial import Train, Trial
 from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.labels import find_label_column
-from hf_prune.selection.selection import live_selection, selection_of
+from hf_prune.selection.live import live_selection, selection_of
 from hf_prune.signals.given import DynamicsLike, EmbeddingsLike, EncoderLike
 
 EVERYWHERE: Methods = {

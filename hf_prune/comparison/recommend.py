@@ -24,7 +24,8 @@ from hf_prune.errors import ArgumentError
 from hf_prune.groups import crossed
 from hf_prune.labels import check_column, column_groups, find_label_column
 from hf_prune.recalls import CONFIDENCE
-from hf_prune.selection.selection import Selection, live_selection
+from hf_prune.selection.live import live_selection
+from hf_prune.selection.selection import Selection
 from hf_prune.selection.source import Source
 from hf_prune.signals.given import DynamicsLike, EmbeddingsLike, EncoderLike
 

@@ -18,7 +18,8 @@ from hf_prune.errors import ArgumentError, ArgumentTypeError
 from hf_prune.groups import Groups
 from hf_prune.labels import label_groups
 from hf_prune.recalls import count_recalls
-from hf_prune.selection.selection import Selection, live_selection, selection_of
+from hf_prune.selection.live import live_selection, selection_of
+from hf_prune.selection.selection import Selection
 
 Methods: TypeAlias = Mapping[str, Mapping[str, Any]]
 """For each name in the table the arguments of `prune`, as in {"EL2N": {"method": "el2n"}}."""
