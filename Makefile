@@ -26,7 +26,7 @@ demo-text: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
-# One of speed, quality, worst_class and cost, as in `make bench BENCH=quality`.
+# One of speed, quality, worst_class, promise and cost, as in `make bench BENCH=quality`.
 BENCH ?= speed
 
 bench: $(VENV)/.dev

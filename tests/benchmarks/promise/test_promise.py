@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from hf_prune.comparison.recommendation import AGREEMENT
 from tests.benchmarks.cells import write_parquet
 from tests.benchmarks.promise import real, simulation, table
 from tests.benchmarks.promise.real import Part
@@ -55,6 +56,11 @@ def test_what_was_broken_and_refused_is_counted(tmp_path):
     assert "| digits | network | 2 of 4 | 50% | 1 of 2 | 3.0 | 2, 1 of them rightly |" in table.real(file)
     write_parquet(file, rows[2:], setup, real.SCHEMA)
     assert "| digits | network | 0 of 2 | - | - | - |" in table.real(file)
+
+
+def test_what_the_answer_says_of_the_proxy_is_what_was_measured():
+    certified = AGREEMENT.replace("it proposed", "the proxy proposed").partition(" in ")[2]
+    assert f"certified for the network in {certified} of 6 data sets" in table.real()
 
 
 @pytest.mark.parametrize("name", real.PARTS)
