@@ -36,7 +36,7 @@ LET_WARN = $(foreach kind,Deprecation PendingDeprecation Future Resource,-W defa
 test-lowest: $(LOWEST)/.test
 	$(LOWEST)/bin/python -m pytest $(LET_WARN) $(LOWEST_TESTS)
 
-# One of speed, quality, worst_class and cost, as in `make bench BENCH=quality`.
+# One of speed, quality, worst_class, suspects, promise and cost, as in `make bench BENCH=quality`.
 BENCH ?= speed
 
 bench: $(VENV)/.dev

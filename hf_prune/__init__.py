@@ -49,23 +49,30 @@ from hf_prune.selection.selection import Selection as Selection
 from hf_prune.signals.signals import Signals as Signals
 
 if TYPE_CHECKING:
-    from hf_prune import comparison as comparison
     from hf_prune import metrics as metrics
     from hf_prune import plots as plots
     from hf_prune import testing as testing
+    from hf_prune.comparison.compare import compare as compare
+    from hf_prune.comparison.recommend import recommend as recommend
+    from hf_prune.comparison.recommendation import Recommendation as Recommendation
+    from hf_prune.comparison.results import Comparison as Comparison
     from hf_prune.embeddings.compute import embed as embed
     from hf_prune.recording.callback import PruningTrainerCallback as PruningTrainerCallback
     from hf_prune.recording.lightning import LightningPruningCallback as LightningPruningCallback
 
 __version__ = "0.1.0"
 
-_MODULES = ("comparison", "metrics", "plots", "testing")
+_MODULES = ("metrics", "plots", "testing")
 _LATE = {
+    "Comparison": "hf_prune.comparison.results",
+    "Recommendation": "hf_prune.comparison.recommendation",
+    "compare": "hf_prune.comparison.compare",
+    "recommend": "hf_prune.comparison.recommend",
     "LightningPruningCallback": "hf_prune.recording.lightning",
     "PruningTrainerCallback": "hf_prune.recording.callback",
     "embed": "hf_prune.embeddings.compute",
 }
-"""Public names whose modules import torch."""
+"""Public names whose modules import torch, or that few programs need."""
 
 _attach_methods()
 

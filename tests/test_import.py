@@ -87,13 +87,13 @@ def test_public_names():
     code = """
 import hf_prune
 print(hf_prune.PruningTrainerCallback.__name__, hf_prune.metrics.RecallGap.__name__, "metrics" in dir(hf_prune))
-print(hf_prune.comparison.compare.__name__, hf_prune.testing.check_method.__name__)
+print(hf_prune.Comparison.__name__, hf_prune.testing.check_method.__name__)
 try:
     hf_prune.nothing
 except AttributeError as error:
     print(error)"""
     assert run(code).splitlines() == [
         "PruningTrainerCallback RecallGap True",
-        "compare check_method",
+        "Comparison check_method",
         "module 'hf_prune' has no attribute 'nothing'",
     ]

@@ -5,7 +5,7 @@ import pytest
 from datasets import Dataset
 
 import hf_prune
-from hf_prune.comparison import FULL, Comparison, Result
+from hf_prune.comparison.results import FULL, Comparison, Result
 from hf_prune.dynamics.dynamics import TrainingDynamics
 from hf_prune.kernels.keyed_hash import keyed_hash
 from hf_prune.plots import DRAWN_POINTS, plot_data_map

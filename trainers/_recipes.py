@@ -17,7 +17,7 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from hf_prune.comparison import Comparison
+from hf_prune.comparison.results import Comparison
 from hf_prune.digest import column_digests
 from hf_prune.errors import ArgumentError
 from hf_prune.files import whole_file

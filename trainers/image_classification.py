@@ -26,7 +26,8 @@ from transformers import HfArgumentParser, ResNetConfig, ResNetForImageClassific
 import hf_prune
 from _data import fashion_mnist, mnist_5k
 from _recipes import fit, in_all_processes, leave, read_data, run, three_parts, with_wrong_labels
-from hf_prune.comparison import SHORTER, Run, compare
+from hf_prune.comparison.results import SHORTER
+from hf_prune.comparison.runs import Run, compare_runs
 from hf_prune.models import process_state
 
 D2 = "D2, class-balanced, cutoff auto"
@@ -85,7 +86,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     def train(rows: Dataset, seed: int, share: float = 1.0) -> Run:
         return Run(*train_on(rows, seed, share=share).predict(test)[:2])
 
-    comparison = compare(train_part, METHODS, keep=arguments.keep, full=full, train=train, unpruned={SHORTER: train})
+    comparison = compare_runs(
+        train_part, METHODS, keep=arguments.keep, full=full, train=train, unpruned={SHORTER: train}
+    )
     return leave(folder, coreset.with_format(None).remove_columns("pixels"), comparison)
 
 

@@ -35,7 +35,7 @@ from trl import SFTConfig, SFTTrainer
 
 import hf_prune
 from _recipes import in_all_processes, read_data, run, three_parts
-from hf_prune.comparison import FULL, Spread
+from hf_prune.comparison.results import FULL, Spread
 from hf_prune.models import process_state
 
 END, PAD = "<|endoftext|>", "<|pad|>"

@@ -34,7 +34,7 @@ from transformers import (
 import hf_prune
 from _data import movie_snippets
 from _recipes import fit, in_all_processes, read_data, run, three_parts
-from hf_prune.comparison import FULL, Spread
+from hf_prune.comparison.results import FULL, Spread
 from hf_prune.models import process_state
 
 END, PAD = "<|endoftext|>", "<|pad|>"

@@ -29,7 +29,8 @@ from transformers import HfArgumentParser, Trainer
 import hf_prune
 from _data import minilm, movie_snippets
 from _recipes import fit, in_all_processes, leave, read_data, run, three_parts
-from hf_prune.comparison import SHORTER, Run, compare
+from hf_prune.comparison.results import SHORTER
+from hf_prune.comparison.runs import Run, compare_runs
 from hf_prune.models import process_state
 
 D2 = "D2, class-balanced, cutoff auto"
@@ -102,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     def train(rows: Dataset, seed: int, share: float = 1.0) -> Run:
         return Run(*predictions(train_on(rows, seed=seed, share=share), "test")[:2])
 
-    comparison = compare(
+    comparison = compare_runs(
         places["train"], METHODS, keep=arguments.keep, full=full, train=train, unpruned={SHORTER: train}
     )
     return leave(folder, coreset.remove_columns("place"), comparison)

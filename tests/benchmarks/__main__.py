@@ -6,6 +6,7 @@
 | quality | test accuracy of models that train on coresets, with clean labels and with wrong ones | 30 minutes |
 | worst_class | what becomes of the worst class or group | 15 minutes |
 | suspects | how well wrong labels are found, beside cleanlab | 20 minutes |
+| promise | how often a certified limit of loss is broken, by simulation and on real data | 15 minutes |
 | cost | what recording, embedding and digests add | 15 minutes |
 | tables | nothing: writes RESULTS.md and the README's table and picture from the results in the folders | 5 seconds |
 
@@ -16,7 +17,7 @@ or rows than the tables have, is printed and not kept.
 import sys
 from importlib import import_module
 
-NAMES = ("speed", "quality", "worst_class", "suspects", "cost", "tables")
+NAMES = ("speed", "quality", "worst_class", "suspects", "promise", "cost", "tables")
 
 
 def main(argv: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hf_prune.comparison import Comparison, Result
+from hf_prune.comparison.results import Comparison, Result
 from tests.benchmarks import report
 from tests.benchmarks.quality import table as quality
 from tests.benchmarks.report import FEWER, FULL, Results, accuracy, markdown

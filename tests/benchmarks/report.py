@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hf_prune.comparison import SHORTER
+from hf_prune.comparison.results import SHORTER
 
 FULL = "all rows"
 """The method of the models that trained on all rows, for as many steps as those on coresets."""

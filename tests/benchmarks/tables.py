@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks import overview
 from tests.benchmarks.cost import table as cost
+from tests.benchmarks.promise import table as promise
 from tests.benchmarks.quality import table as quality
 from tests.benchmarks.speed import table as speed
 from tests.benchmarks.suspects import table as suspects
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "quality": quality.text,
     "worst class": worst_class.text,
     "suspects": suspects.text,
+    "promise": promise.text,
     "overview": overview.text,
 }
 PART = re.compile(r"(<!-- ([\w ]+): begin -->\n).*?(<!-- \2: end -->)", re.DOTALL)

@@ -12,7 +12,7 @@ import pytest
 from datasets import Dataset
 
 import hf_prune
-from hf_prune.comparison import FULL, Comparison, Result
+from hf_prune.comparison.results import FULL, Comparison, Result
 from tests.processes.kills import ALL
 
 N, FLIPS = 60, 1000 if ALL else 100

@@ -9,7 +9,7 @@ from datasets import Dataset, DatasetDict, Features, Image, Value, load_from_dis
 from PIL.Image import fromarray
 
 import hf_prune
-from hf_prune.comparison import FULL, SHORTER, Comparison
+from hf_prune.comparison.results import FULL, SHORTER, Comparison
 
 pytestmark = pytest.mark.integration
 

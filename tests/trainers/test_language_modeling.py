@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from hf_prune.comparison import FULL
+from hf_prune.comparison.results import FULL
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,7 @@ from PIL.Image import fromarray
 
 import hf_prune
 from _recipes import fit, in_all_processes, read_data, run, three_parts, with_wrong_labels
-from hf_prune.comparison import FULL
+from hf_prune.comparison.results import FULL
 from tests import tiny_encoders
 
 pytestmark = pytest.mark.integration

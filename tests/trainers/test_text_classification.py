@@ -5,7 +5,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value, load_from_disk
 
 import hf_prune
-from hf_prune.comparison import FULL, SHORTER, Comparison
+from hf_prune.comparison.results import FULL, SHORTER, Comparison
 from tests import tiny_encoders
 
 pytestmark = pytest.mark.integration

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from datasets import ClassLabel, Dataset, Features
 
 import hf_prune
-from hf_prune.comparison import FULL, SHORTER, Comparison, Result, Run, Spread, compare, size_text
+from hf_prune.comparison.results import FULL, SHORTER, Comparison, Result, Spread, size_text
+from hf_prune.comparison.runs import Run, compare_runs, prune_all, rows_of
 
 CATS_AND_DOGS = Dataset.from_dict(
     {"label": [0] * 6 + [1] * 2}, features=Features({"label": ClassLabel(names=["cat", "dog"])})
@@ -27,7 +29,7 @@ def train(rows, seed):
 def compared(**changed):
     full = {seed: train(CATS_AND_DOGS, seed) for seed in (0, 1)}
     given = {"methods": METHODS, "keep": [0.5], "full": full, "train": train} | changed
-    return compare(CATS_AND_DOGS, **given)
+    return compare_runs(CATS_AND_DOGS, **given)
 
 
 def test_results():
@@ -130,6 +132,45 @@ def test_every_seed_prunes_with_its_own_signals():
         assert max(indices) < 6
 
 
+def test_one_pruning_serves_every_size_as_if_each_had_its_own():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [80, 50, 20])
+    points = rng.normal(size=(150, 4)) + labels[:, None]
+    run = hf_prune.TrainingDynamics.from_logits(rng.normal(size=(6, 150, 3)) + 2 * np.eye(3)[labels], labels)
+    signals = {"dynamics": run, "embeddings": points, "recalls": [0.9, 0.8, 0.4]}
+    methods = {
+        "D2": {"method": "d2", "quotas": "equal"},
+        "D2 of all": {"method": "d2", "cutoff": 0},
+        "D2 in quotas": {"method": "d2", "quotas": "drop"},
+        "DRoP": {"method": "drop", "cutoff": 0.1},
+        "EL2N": {"method": "el2n"},
+        "random": {"method": "random", "quotas": "equal", "cutoff": "auto"},
+        "prototypicality": {"method": "prototypicality", "clusters": 3},
+    }
+    dataset, keep = Dataset.from_dict({"label": labels}), [0.1, 0.5, 40]
+    selections = prune_all(dataset, methods, keep, 3, signals)
+    for name, size in product(methods, keep):
+        anew = dataset.prune(**methods[name], keep=size, seed=3, **signals).selection
+        assert selections[name, size].indices.tolist() == anew.indices.tolist()
+
+
+def test_methods_with_an_order_run_once_a_seed(monkeypatch):
+    calls = []
+    select = hf_prune.Random.select
+    monkeypatch.setattr(hf_prune.Random, "select", lambda *given: calls.append(given[2]) or select(*given))
+    prune_all(CATS_AND_DOGS, {"random": {"method": "random"}}, [2, 0.5, 3], 0, {})
+    assert calls == [4]
+
+
+def test_rows_of_a_chain():
+    earlier = CATS_AND_DOGS.prune("given_scores", keep=6, scores=[0, 1, 2, 0, 3, 4, 5, 6])
+    methods = {"hardest": {"method": "given_scores", "scores": [0, 0, 1, 0, 1, 0]}}
+    selections = prune_all(earlier, methods, [1, 2], 0, {})
+    rows = rows_of(earlier, selections["hardest", 2])
+    assert rows.selection.indices.tolist() == [4, 6]
+    assert rows["label"] == [0, 1]
+
+
 def test_all_is_pruned_before_anything_is_trained():
     trained = []
     methods = {"random": {"method": "random"}, "EL2N": {"method": "el2n"}}
@@ -153,7 +194,7 @@ def test_logits_are_predictions_too():
 def test_label_column():
     dataset = Dataset.from_dict({"label": [1, 2] * 4, "kind": ["cat"] * 6 + ["dog"] * 2})
     full = {0: Run(REFERENCES, REFERENCES)}
-    comparison = compare(
+    comparison = compare_runs(
         dataset,
         {"equal": METHODS["equal"]},
         keep=[4],
@@ -163,6 +204,17 @@ def test_label_column():
     )
     assert comparison.classes == ("cat", "dog")
     assert comparison.of("equal", 4)[0].recalls == (1.0, 0.0)
+
+
+def test_to_dataset():
+    table = compared(keep=[0.5, 2], full={0: Run([0, 1], [0, 0])}).to_dataset()
+    assert table.column_names == ["method", "keep", "seed", "kept", "accuracy", "recalls", "worst_class"]
+    assert table[0] == {"method": FULL, "keep": 1.0, "seed": 0, "kept": 8} | {"accuracy": 0.5} | {
+        "recalls": [0.5, None],
+        "worst_class": 0.5,
+    }
+    assert table["keep"][:] == [1.0, 0.5, 0.25, 0.5, 0.25]
+    assert table["kept"][:] == [8, 4, 2, 4, 2]
 
 
 def test_save_and_load(tmp_path):
@@ -260,7 +312,7 @@ def test_texts():
 @pytest.mark.process
 def test_import_is_light():
     loaded = "{'torch', 'transformers', 'matplotlib'} & {*sys.modules}"
-    program = f"import sys, hf_prune.comparison, hf_prune.plots; print({loaded})"
+    program = f"import sys, hf_prune.comparison.runs, hf_prune.plots; print({loaded})"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "set()\n"
 
 

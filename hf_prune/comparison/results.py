@@ -1,26 +1,18 @@
-"""Comparing pruning methods by held-out accuracy: train on the coresets of each, at several sizes and seeds."""
+"""What a comparison of pruning methods gives: a result for each trained model, their table and their picture."""
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import product
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from datasets import Dataset
-from datasets.utils import tqdm
-from numpy.typing import ArrayLike
 
-from hf_prune.arguments import whole_number
-from hf_prune.dataset import prune
-from hf_prune.errors import ArgumentError, ArgumentTypeError
+from hf_prune.errors import ArgumentError
 from hf_prune.files import json_digest, whole_file
-from hf_prune.groups import Groups
-from hf_prune.labels import label_groups
 from hf_prune.plots import Panel, plot_panels
-from hf_prune.recalls import count_recalls
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,24 +25,9 @@ size takes new random rows until all were seen (Okanovic et al. 2023, arXiv 2305
 """
 
 SHORTER = "all rows, keep x steps"
-"""Name for runs on the unpruned dataset with the steps that a coreset takes in as many epochs: see `compare`."""
+"""Name for runs on the unpruned dataset with the steps that a coreset takes in as many epochs."""
 
 _FORMAT = "hf_prune.comparison/3"
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What one training leaves.
-
-    Attributes:
-        predictions: of the trained model on the test part: (m,) class positions, or (m, classes) logits.
-        references: (m,) true class positions of the test part.
-        signals: keyword arguments of `prune` that this run gives, such as dynamics= and recalls=.
-    """
-
-    predictions: ArrayLike
-    references: ArrayLike
-    signals: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,7 +73,7 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The results of `compare`, those on all rows first.
+    """What `compare` gives: the results of all models, those on all rows first.
 
     Attributes:
         classes: name of each class, in the order of every result's recalls.
@@ -164,6 +141,25 @@ class Comparison:
         ]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
+    def to_dataset(self) -> Dataset:
+        """A table with a row for each trained model.
+
+        Columns: `method`; `keep`, the size as a share of all rows; `seed`; `kept`, the rows that were trained on;
+        `accuracy` and `worst_class`; `recalls`, in the order of `classes`, null for a class without test rows.
+
+        >>> results = [Result(FULL, 1.0, 0, 100, 0.9, (0.8, 1.0)), Result("random", 30, 0, 30, 0.7, (0.5, 0.9))]
+        >>> Comparison(("cat", "dog"), tuple(results)).to_dataset()["keep"]
+        Column([1.0, 0.3])
+        """
+        n = self.of(FULL)[0].kept
+        rows = [
+            asdict(result)
+            | {"keep": result.keep if isinstance(result.keep, float) else result.keep / n}
+            | {"worst_class": result.worst_class, "recalls": list(result.recalls)}
+            for result in self.results
+        ]
+        return Dataset.from_list(rows)
+
     def plot(self) -> "Figure":
         """Average accuracy on the left and that of the worst class on the right, against the size of the coreset.
 
@@ -214,107 +210,6 @@ class Comparison:
             raise ArgumentError(f"`path`: {os.fspath(path)!r} is no file of Comparison.save: {error}") from error
 
 
-def compare(
-    dataset: Dataset,
-    methods: Mapping[str, Mapping[str, Any]],
-    *,
-    keep: Sequence[float | int],
-    full: Mapping[int, Run],
-    train: Callable[[Dataset, int], Run],
-    unpruned: Mapping[str, Callable[[Dataset, int, float], Run]] | None = None,
-    label_column: str | None = None,
-) -> Comparison:
-    """Held-out accuracy, average and of the worst class, of models trained on coresets.
-
-    Every method prunes with the signals of the same full run, seed by seed. `train` decides what the comparison
-    means: let it take as many optimiser steps as the full run whatever the size, which is what the table's first row
-    says, and test on rows that neither training nor the signals used. All prunings are made before the first
-    training, so a wrong argument costs no training.
-
-    Args:
-        dataset: the n training rows.
-        methods: for each name in the table the arguments of `prune`, as in {"EL2N": {"method": "el2n"}}.
-        keep: sizes, each a fraction or a count as in `prune`.
-        full: by seed the run on all of `dataset`; its signals go to `prune`, its accuracy to the table's first row.
-        train: (coreset, seed) -> Run, trains a new model on the coreset and predicts the test part.
-        unpruned: for each further name in the table (dataset, seed, share) -> Run, which trains a new model on the
-            whole dataset and is called with each size as a share of the rows. A `train` that takes share * steps when
-            it is given a share serves both: unpruned={SHORTER: train}.
-        label_column: as in `prune`.
-
-    Cost: (methods + unpruned) x keep x seeds trainings.
-
-    Raises:
-        ArgumentError: what `prune` refuses, an empty argument, a size twice. ArgumentTypeError: something else than a
-            Run in `full`, from `train` or from one of `unpruned`.
-
-    >>> from datasets import Dataset
-    >>> data = Dataset.from_dict({"label": [0, 0, 0, 1]})
-    >>> def train(coreset, seed):  # always says the most frequent class of its training rows
-    ...     return Run(predictions=[round(sum(coreset["label"]) / len(coreset))] * 4, references=[0, 0, 1, 1])
-    >>> methods, full = {"balanced": {"method": "random", "quotas": "equal"}}, {0: train(data, 0)}
-    >>> print(compare(data, methods, keep=[0.5], full=full, train=train).table())
-    | method | keep 50% (2 rows) |
-    | --- | --- |
-    | all rows (4), as many steps (RS2) | 50.0 (0.0) |
-    | balanced | 50.0 (0.0) |
-    """
-    unpruned = {} if unpruned is None else unpruned
-    _check_arguments(methods, keep, full, unpruned)
-    keep = [size.item() if isinstance(size, np.generic) else size for size in keep]
-    labels = label_groups(dataset, label_column)
-    results = [_result("full", run, FULL, 1.0, int(seed), len(dataset), labels) for seed, run in full.items()]
-    coresets = {
-        (seed, name, size): prune(
-            dataset, keep=size, seed=seed, **{"label_column": label_column, **full[seed].signals, **methods[name]}
-        )
-        for seed, name, size in product(full, methods, keep)
-    }
-    jobs = list(product(full, [*unpruned, *methods], keep))
-    with tqdm(jobs, "Training on coresets", unit="model") as progress:
-        for seed, name, size in progress:
-            progress.set_postfix_str(f"{name}, keep {size_text(size)}, seed {seed}")
-            if name in unpruned:
-                share = size if isinstance(size, float) else size / len(dataset)
-                source, rows, run = "unpruned", dataset, unpruned[name](dataset, seed, share)
-            else:
-                rows = coresets[seed, name, size]
-                source, run = "train", train(rows, seed)
-            results.append(_result(source, run, name, size, int(seed), len(rows), labels))
-    return Comparison(labels.names, tuple(results), tuple(unpruned))
-
-
 def size_text(keep: float | int) -> str:
     """A size as text: `30%` for a fraction, `1,000` for a count."""
     return f"{100 * keep:g}%" if isinstance(keep, float) else f"{keep:,}"
-
-
-def _check_arguments(methods: Any, keep: Any, full: Any, unpruned: Any) -> None:
-    arguments = methods.values() if isinstance(methods, Mapping) else ()
-    if not arguments or not all(isinstance(given, Mapping) and "method" in given for given in arguments):
-        example = '{"EL2N": {"method": "el2n"}}'
-        raise ArgumentError(f"`methods`: wanted the arguments of prune by name, as in {example}; got {methods}")
-    if FULL in methods:
-        raise ArgumentError(f"`methods`: {FULL!r} is the name of the runs on the whole dataset; take another")
-    if taken := {"keep", "seed"}.intersection(*arguments):
-        raise ArgumentError(f"`methods`: {sorted(taken)} are compare's own; leave them out")
-    if not isinstance(keep, Sequence) or not keep or len(set(keep)) < len(keep):
-        raise ArgumentError(f"`keep`: wanted sizes that differ, as in keep=[0.3, 0.1], got {keep!r}")
-    if not full or not isinstance(full, Mapping):
-        raise ArgumentError("`full`: wanted a run on all rows for each seed, as in full={0: train(dataset, 0)}")
-    if not isinstance(unpruned, Mapping) or not all(map(callable, unpruned.values())):
-        raise ArgumentTypeError(f"`unpruned`: wanted functions by name, as in {{SHORTER: train}}; got {unpruned!r}")
-    if taken := {FULL, *methods}.intersection(unpruned):
-        raise ArgumentError(f"`unpruned`: {sorted(taken)} are names of other rows of the table; take others")
-    for seed in full:
-        whole_number("full", seed, at_least=0)
-
-
-def _result(source: str, run: Any, method: str, keep: float | int, seed: int, kept: int, labels: Groups) -> Result:
-    if not isinstance(run, Run):
-        raise ArgumentTypeError(f"`{source}`: wanted Run(predictions, references), got {type(run).__name__}")
-    counted = count_recalls(run.predictions, run.references, len(labels.names), argument=source)
-    assert counted.support is not None, "counted recalls know their counts"
-    accuracy = np.nansum(counted.values * counted.support) / counted.support.sum()
-    recalls = tuple(None if np.isnan(recall) else recall for recall in counted.values.tolist())
-    return Result(method, keep, seed, kept, float(accuracy), recalls)
