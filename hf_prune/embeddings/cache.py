@@ -89,7 +89,7 @@ class VectorFile:
                     self._save(self._probes, probes)
                 # Last: without the marks everything begins again.
                 self._save(self._marks, np.zeros(shards, dtype=np.uint8))
-            except OSError:
+            except (OSError, ArgumentError):
                 self._growing.unlink(missing_ok=True)
                 raise
 
@@ -102,10 +102,13 @@ class VectorFile:
         """Says what to do where the disk takes nothing more."""
         try:
             yield
-        except OSError as error:
-            problem = "no room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "no place"
+        except (OSError, ArgumentError) as error:  # the latter from whole_file, which knows nothing of caches
+            cause = error.__cause__ if isinstance(error, ArgumentError) else error
+            if not isinstance(cause, OSError):
+                raise
+            problem = "no room" if cause.errno in (errno.ENOSPC, errno.EDQUOT) else "no place"
             raise ArgumentError(
-                f"`cache_dir`: {problem}{what} in {str(self.folder)!r} ({error.strerror}); pass cache_dir= with a "
+                f"`cache_dir`: {problem}{what} in {str(self.folder)!r} ({cause.strerror}); pass cache_dir= with a "
                 "folder on a larger disk, which you may write to"
             ) from error
 
