@@ -33,6 +33,7 @@ def begin(task, **arguments):
     trainer, plain = task.trainer(), {"n_gpu": 0, "world_size": 1, "fsdp": [], "deepspeed": None, "label_names": None}
     plain |= {"device": torch.device("cpu"), "accelerator_config": SimpleNamespace(even_batches=True)}
     plain |= {"per_device_train_batch_size": 8, "dataloader_drop_last": False, "gradient_accumulation_steps": 1}
+    plain |= {"output_dir": trainer.args.output_dir, "resume_from_checkpoint": None}
     loader, hooks = trainer.get_train_dataloader(), count_hooks(trainer.model)
     recorder = PruningTrainerCallback()
     try:
