@@ -4,13 +4,15 @@ import typer
 
 from hf_prune.cli.apply import apply
 from hf_prune.cli.command import command
+from hf_prune.cli.compare import compare
 from hf_prune.cli.embed import embed
 from hf_prune.cli.info import info
 from hf_prune.cli.methods import methods
 from hf_prune.cli.prune import prune
 from hf_prune.cli.push import push
+from hf_prune.cli.recommend import recommend
 
-SUBCOMMANDS = (prune, apply, info, push, embed, methods)
+SUBCOMMANDS = (prune, apply, info, push, embed, methods, compare, recommend)
 """In the order in which the help lists them."""
 
 # Plain help: one paragraph stays one paragraph, and rich is not imported for it.

@@ -5,6 +5,7 @@ import re
 ARGUMENTS = frozenset(
     {"keep", "seed", "quotas", "by", "cutoff", "label_column", "scores", "embeddings", "encoder", "dynamics"}
     | {"recalls", "unlabelled", "split", "config", "method", "output", "revision", "id_column", "record_config"}
+    | {"methods", "seeds", "test", "test_embeddings", "folder", "max_loss", "on", "confidence"}
     | {"column", "pooling", "truncate", "precision", "batch_size", "num_workers", "cache_dir", "explain", "private"}
 )
 """Arguments of the library's calls that are options here."""

@@ -26,8 +26,10 @@ def number(text: str) -> int | float:
     raise typer.BadParameter(f"wanted a count such as 1000 or a fraction such as 0.3, got {text!r}")
 
 
-def number_or_word(text: str) -> int | float | str:
-    """A number where it is one."""
+def number_or_word(text: str | float) -> int | float | str:
+    """A number where it is one; a default, which typer passes here, too, as it is."""
+    if not isinstance(text, str):
+        return text
     try:
         return number(text)
     except typer.BadParameter:

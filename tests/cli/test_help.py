@@ -9,9 +9,11 @@ import typer
 
 import hf_prune
 from hf_prune.cli.app import SUBCOMMANDS, app
+from hf_prune.cli.compare import compare
 from hf_prune.cli.embed import embed
 from hf_prune.cli.prune import prune
 from hf_prune.cli.push import push
+from hf_prune.cli.recommend import recommend
 from hf_prune.embeddings.compute import embed as embed_rows
 from tests import tiny_encoders
 from tests.hub_server import WRITER
@@ -39,7 +41,7 @@ def test_examples_run(run, folder, hub, monkeypatch):
     (folder / "vectors.npy").unlink()
     of_command = {name: examples(run(name, "--help").stdout) for name in NAMES}
     assert all(of_command.values())
-    for name in ("embed", "prune", "apply", "info", "push", "methods"):
+    for name in ("embed", "prune", "apply", "info", "push", "methods", "compare", "recommend"):
         for example in of_command[name]:
             program, *arguments = shlex.split(example)
             assert program == "hf-prune"
@@ -58,6 +60,8 @@ def defaults(function):
     [
         (prune, hf_prune.prune, {"dataset"}),
         (embed, embed_rows, {"dataset", "processor", "cache_key", "cache_dir", "revision"}),
+        (compare, hf_prune.compare, {"dataset", "train", "keep"}),
+        (recommend, hf_prune.recommend, {"dataset", "confirm", "keep"}),
         (push, hf_prune.push_to_hub, {"dataset", "repo_id", "selection", "config_name", "token"}),
     ],
 )

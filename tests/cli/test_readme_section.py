@@ -22,7 +22,7 @@ def test_commands(run, folder, hub, monkeypatch):
     (folder / "vectors.npy").unlink()
     tiny_encoders.bert(folder / "me" / "encoder")
     commands = re.search(r"```bash\n(.*?)```", SECTION, re.DOTALL)[1].splitlines()
-    assert len(commands) == 6
+    assert len(commands) == 8
     for command in commands:
         assert run(*shlex.split(command, comments=True)[1:]).stdout
     assert list(hub.repos) == ["me/reviews-d2-30"]
