@@ -70,6 +70,11 @@ def three_parts(data: Mapping[str, Dataset], label_column: str | None = None) ->
     return DatasetDict({name: parts[name] for name in ("train", "validation", "test")})
 
 
+def rows_made_wrong(n: int, share: float, generator: np.random.Generator | None = None) -> Any:
+    """Returns the positions of the rows to which `with_wrong_labels` gives another class, round(share * n) of them."""
+    return (generator or np.random.default_rng(0)).permutation(n)[: round(share * n)]
+
+
 def with_wrong_labels(rows: Dataset, share: float) -> Dataset:
     """Gives another class, every other one as likely, to exactly `round(share * n)` random rows; always the same ones.
 
@@ -83,7 +88,7 @@ def with_wrong_labels(rows: Dataset, share: float) -> Dataset:
     feature, labels, generator = rows.features["label"], np.array(rows["label"]), np.random.default_rng(0)
     if feature.num_classes < 2:
         raise ArgumentError(f"--wrong_labels needs a second class; there is only {feature.names}")
-    wrong = generator.permutation(len(rows))[: round(share * len(rows))]
+    wrong = rows_made_wrong(len(rows), share, generator)
     labels[wrong] = (labels[wrong] + generator.integers(1, feature.num_classes, len(wrong))) % feature.num_classes
     return rows.remove_columns("label").add_column("label", labels, feature=feature)
 

@@ -25,7 +25,7 @@ from transformers import HfArgumentParser, ResNetConfig, ResNetForImageClassific
 
 import hf_prune
 from _data import fashion_mnist, mnist_5k
-from _recipes import fit, in_all_processes, leave, read_data, run, three_parts, with_wrong_labels
+from _recipes import fit, in_all_processes, leave, read_data, rows_made_wrong, run, three_parts, with_wrong_labels
 from hf_prune.comparison.results import SHORTER
 from hf_prune.comparison.runs import Run, compare_runs
 from hf_prune.models import process_state
@@ -82,6 +82,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
 
     coreset = train_part.prune(**METHODS[D2], keep=arguments.keep[0], seed=0, **full[0].signals)
     state.print(coreset.selection.summary())
+    if arguments.wrong_labels:
+        suspects = np.asarray(coreset.selection.suspects["row"])
+        wrong = rows_made_wrong(len(train_part), arguments.wrong_labels)
+        found = np.isin(suspects, wrong).sum()
+        state.print(f"{found:,} of the {len(wrong):,} labels made wrong are among the {len(suspects):,} suspects")
 
     def train(rows: Dataset, seed: int, share: float = 1.0) -> Run:
         return Run(*train_on(rows, seed, share=share).predict(test)[:2])

@@ -9,6 +9,7 @@ from datasets import Dataset, DatasetDict, Features, Image, Value, load_from_dis
 from PIL.Image import fromarray
 
 import hf_prune
+from _recipes import rows_made_wrong
 from hf_prune.comparison.results import FULL, SHORTER, Comparison
 
 pytestmark = pytest.mark.integration
@@ -94,12 +95,15 @@ def test_coreset_and_selection(recipe, saved, finished):
     ]
 
 
-def test_wrong_labels_are_in_the_training_part_alone(recipe, saved, tmp_path):
+def test_wrong_labels_are_in_the_training_part_alone(recipe, saved, tmp_path, capsys):
     columns = {"dataset": str(saved), "image_column": "img", "label_column": "kind"}
     clean, wrong = (recipe.load(recipe.Arguments(**columns, wrong_labels=share)) for share in (0.0, 0.25))
     changed = {name: sum(map(int.__ne__, clean[name]["label"], wrong[name]["label"])) for name in clean}
     assert changed == {"train": 12, "validation": 0, "test": 0}
+    made_wrong = np.flatnonzero(np.not_equal(clean["train"]["label"], wrong["train"]["label"]))
+    assert sorted(rows_made_wrong(48, 0.25)) == made_wrong.tolist()
     run(recipe, tmp_path, *columns.items(), ("wrong_labels", 0.25))
+    assert "of the 12 labels made wrong are among the" in capsys.readouterr().out
     selection = hf_prune.Selection.load(tmp_path / "selection")
     assert selection.apply(wrong["train"])["label"][:] == load_from_disk(tmp_path / "coreset")["label"][:]
     with pytest.raises(hf_prune.AlignmentError, match="label"):
