@@ -79,7 +79,7 @@ def test_of_several_classes_the_first_is_proposed():
 
 def test_dir_is_the_public_list():
     listed = dir(hf_prune)
-    assert {"prune", "D2", "Selection", "PruningTrainerCallback", "find_label_errors", "comparison"} <= set(listed)
+    assert {"prune", "D2", "Selection", "PruningTrainerCallback", "find_label_errors", "compare"} <= set(listed)
     assert not {"Any", "TYPE_CHECKING", "importlib", "dataset", "arguments"} & set(listed)
     assert [name for name in listed if name.startswith("_")] == []
     assert [name for name in listed if not hasattr(hf_prune, name)] == []
