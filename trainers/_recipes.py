@@ -169,8 +169,11 @@ def in_all_processes(recorder: Any, file: Path) -> Path:
     return file
 
 
-def leave(folder: Path, coreset: Dataset, comparison: Comparison) -> dict[str, float]:
+def leave(folder: Path, coreset: Dataset, comparison: Comparison, found: str = "") -> dict[str, float]:
     """Shows the table, and writes coreset, selection, table, raw results and picture in the first process.
+
+    Args:
+        found: what the picture has for its title.
 
     Returns mean accuracy and worst class by `method/keep/metric`.
     """
@@ -181,7 +184,10 @@ def leave(folder: Path, coreset: Dataset, comparison: Comparison) -> dict[str, f
         coreset.with_format(None).save_to_disk(folder / "coreset")
         (folder / "table.md").write_text(table + "\n", encoding="utf-8")
         comparison.save(folder / "comparison.json")
-        comparison.plot().savefig(folder / "comparison.png", dpi=150)
+        picture = comparison.plot()
+        if found:
+            picture.suptitle(found, x=0.01, horizontalalignment="left")
+        picture.savefig(folder / "comparison.png", dpi=150)
         print(f"\nAll of it is in {folder}")
     return {
         f"{result.method}/{result.keep}/{name}": getattr(comparison, name)(result.method, result.keep).mean

@@ -82,11 +82,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
 
     coreset = train_part.prune(**METHODS[D2], keep=arguments.keep[0], seed=0, **full[0].signals)
     state.print(coreset.selection.summary())
+    said = ""
     if arguments.wrong_labels:
         suspects = np.asarray(coreset.selection.suspects["row"])
         wrong = rows_made_wrong(len(train_part), arguments.wrong_labels)
         found = np.isin(suspects, wrong).sum()
-        state.print(f"{found:,} of the {len(wrong):,} labels made wrong are among the {len(suspects):,} suspects")
+        said = f"{found:,} of the {len(wrong):,} labels made wrong are among the {len(suspects):,} suspects"
+        state.print(said)
 
     def train(rows: Dataset, seed: int, share: float = 1.0) -> Run:
         return Run(*train_on(rows, seed, share=share).predict(test)[:2])
@@ -94,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     comparison = compare_runs(
         train_part, METHODS, keep=arguments.keep, full=full, train=train, unpruned={SHORTER: train}
     )
-    return leave(folder, coreset.with_format(None).remove_columns("pixels"), comparison)
+    return leave(folder, coreset.with_format(None).remove_columns("pixels"), comparison, said)
 
 
 def load(arguments: Arguments) -> DatasetDict:
