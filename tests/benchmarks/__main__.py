@@ -4,10 +4,10 @@
 | --- | --- | --- |
 | speed | time and memory of D2 and of DRoP's quotas, beside other programs | 10 minutes |
 | quality | test accuracy of models that train on coresets, with clean labels and with wrong ones | 30 minutes |
-| worst_class | what becomes of the worst class or group | 15 minutes |
+| worst_class | what becomes of the worst class or group | 16 minutes |
 | suspects | how well wrong labels are found, beside cleanlab | 20 minutes |
 | promise | how often a certified limit of loss is broken, by simulation and on real data | 15 minutes |
-| cost | what recording, embedding and digests add | 15 minutes |
+| cost | what recording, embedding and digests add, and how the time grows where data are odd | 25 minutes |
 | tables | nothing: writes RESULTS.md and the README's table and picture from the results in the folders | 5 seconds |
 
 Every benchmark keeps its results in the folder of its name and writes the tables anew. A try, with fewer seeds, rounds

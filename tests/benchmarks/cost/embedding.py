@@ -1,4 +1,4 @@
-"""What `hf_prune.embed` costs: `python -m tests.benchmarks cost embedding`, some eight minutes.
+"""What `hf_prune.embed` costs: `python -m tests.benchmarks cost embedding`, some 13 minutes.
 
 The whole call, digests of rows and weights and the writing of the file included, beside a bare loop over the same
 model, batches and order, which holds all vectors in memory. Texts go through a BERT of MiniLM's shape (6 x 384),
